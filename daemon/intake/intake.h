@@ -1,0 +1,50 @@
+/* Intake: SMTP and LMTP for the programs of this machine on submit.sock (DESIGN 2.3). Runs on the main thread.
+   Checks everything, makes the header pass, streams bodies into the spool, and answers 250 only on the spool's answer.
+   Who the caller is comes from the kernel (SO_PEERCRED). Knows nothing of delivery: what was accepted is told to a
+   callback.
+
+   RFC 5321, 2033 (LMTP), 1870, 2034, 2920, 6152, 6531. Line ends are strict: a bare CR or LF refuses the message.
+   Limits: command line 4096 bytes, header 256 KiB, line 998 bytes (header and body), recipients-max, 5 minutes of silence, connections per user;
+   bytes between intake and spool 64 MiB in all, 8 MiB per user (beyond, sockets are not read). */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+struct config;
+struct error;
+struct event_base;
+struct intake;
+struct mailbox;
+struct resolver;
+struct spool;
+struct spool_submit;
+
+/* A message has been committed. submit is lent for the call; its blobs may be referenced. */
+typedef void intake_accepted_fn(const struct spool_submit *submit, void *ctx);
+
+struct intake_options {
+    struct event_base *base; /* main's */
+    struct mailbox *mailbox; /* main's */
+    struct spool *spool;
+    struct resolver *resolver;   /* for user names */
+    const struct config *config; /* intake keeps a reference */
+    intake_accepted_fn *accepted;
+    void *ctx;
+};
+
+/* Listens on runtime-directory/submit.sock. */
+struct intake *intake_start(const struct intake_options *options, struct error *err);
+/* New sessions follow the new configuration, running ones keep theirs. */
+void intake_reload(struct intake *intake, const struct config *config);
+/* Stops listening; idle sessions hear 421 and end, a session that waits for the spool gets its answer first. */
+void intake_stop(struct intake *intake);
+/* No session is left: intake_free may follow. */
+bool intake_is_idle(const struct intake *intake);
+void intake_free(struct intake *intake);
+
+struct intake_counts {
+    unsigned sessions;
+    unsigned long long accepted;
+    unsigned long long refused;
+};
+struct intake_counts intake_counts(const struct intake *intake);
