@@ -60,12 +60,11 @@ class Apt:
             raise Unavailable(f"{package}: {done.stderr.strip().splitlines()[-1:] or ['apt-get download failed']}")
         return files[0]
 
-    def library_dependencies(self, package):
-        """Names of the lib* packages below it that are not installed."""
-        listing = self.run("apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts",
-                           "--no-breaks", "--no-replaces", "--no-enhances", package).stdout
-        names = set(re.findall(r"^(lib[a-z0-9.+-]+)(?::\w+)?$", listing, re.M)) - {package}
-        return sorted(name for name in names if not is_installed(name) and not name.endswith("-perl"))
+    def libraries_of(self, package):
+        """The lib* packages that it depends on and that are not installed."""
+        listing = self.run("apt-cache", "depends", "--important", package).stdout
+        names = re.findall(r"^[ |]*(?:Pre)?Depends: (lib[a-z0-9.+-]+)", listing, re.M)
+        return [name for name in names if not is_installed(name)]
 
 
 def is_installed(package):
@@ -101,6 +100,18 @@ def unpack(apt, package, root, scratch):
         raise Unavailable(f"{package}: {done.stderr.strip()}")
 
 
+def unpack_all(apt, package, root, scratch):
+    """The package, and what it depends on as long as its programs lack a library."""
+    level, done = [package], set()
+    while level:
+        for name in level:
+            unpack(apt, name, root, scratch)
+        done.update(level)
+        if not lacks_libraries(root):
+            return
+        level = sorted({library for name in level for library in apt.libraries_of(name)} - done)
+
+
 def fetch(folder, package):
     """The root below which the package is unpacked; fetches it unless that was done before."""
     folder = pathlib.Path(folder).resolve()
@@ -113,10 +124,7 @@ def fetch(folder, package):
         shutil.rmtree(root, ignore_errors=True)
         apt = Apt(folder)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            unpack(apt, package, root, pathlib.Path(scratch))
-            if lacks_libraries(root):
-                for library in apt.library_dependencies(package):
-                    unpack(apt, library, root, pathlib.Path(scratch))
+            unpack_all(apt, package, root, pathlib.Path(scratch))
         complete.touch()
     return root
 
