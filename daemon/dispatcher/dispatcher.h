@@ -26,6 +26,7 @@ struct dispatcher_options {
     struct spool *spool;
     const struct config *config;
     struct delivery *delivery;
+    unsigned slots_max; /* of the delivery module */
 };
 
 /* Reads parked smarthosts from the spool, then the backlog of each lane. */

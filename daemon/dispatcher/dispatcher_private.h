@@ -1,0 +1,51 @@
+/* What the files of the dispatcher share. */
+#pragma once
+#include "dispatcher.h"
+#include "lane.h"
+#include "settle.h"
+
+struct delivery_order;
+
+enum { DISPATCHER_BODY_BYTES_MAX = 32 * 1024 * 1024 }; /* bodies kept in memory for delivery */
+
+struct dispatcher {
+    struct dispatcher_options with; /* config: a reference of ours */
+    struct lane **lanes;            /* in file order, then those of the spool only */
+    size_t lane_count;
+    unsigned slots_used;
+    struct event *timer;
+    size_t orders_out;
+    size_t requests_out; /* of the spool */
+    size_t body_bytes;
+    size_t recovering; /* answers still missing before the first delivery */
+    STAILQ_HEAD(, mail)
+    unrecorded; /* outcomes that the spool could not store: nothing is sent meanwhile */
+    bool is_stopping;
+};
+
+/* dispatcher.c */
+struct lane *dispatcher_lane_get(struct dispatcher *dispatcher,
+                                 const char *name); /* made when new */
+/* Starts whatever may start, reads backlog where there is room, and sets the timer for the rest. */
+void dispatcher_pump(struct dispatcher *dispatcher);
+void dispatcher_work_drop(struct dispatcher *dispatcher, struct lane *lane, struct work *work);
+
+/* attempt.c */
+void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
+                   size_t slot);
+/* Without an attempt: all recipients get this state (expired, queued until later, queued elsewhere). */
+void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
+                            const struct settlement *settlement, const char *to_smarthost);
+/* Asks the spool again to store what it could not. */
+void attempt_record_again(struct dispatcher *dispatcher);
+
+/* lane_health.c */
+/* What the end of a transaction says about the smarthost. is_probe: it was the one probe of an open circuit. */
+void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
+                      const struct delivery_order *order, bool is_probe);
+void lane_health_park(struct dispatcher *dispatcher, struct lane *lane, int64_t uid);
+void lane_health_unpark(struct dispatcher *dispatcher, struct lane *lane, int64_t uid);
+
+/* recovery.c */
+/* What an earlier process left: marks of deliveries in flight, parked smarthosts. Ends in dispatcher_pump. */
+void recovery_start(struct dispatcher *dispatcher);

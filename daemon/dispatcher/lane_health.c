@@ -1,0 +1,150 @@
+/* What transactions say about their smarthost: backing off, parking, recovering. Main thread. */
+#include "dispatcher_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "clock.h"
+#include "config.h"
+#include "delivery.h"
+#include "escape.h"
+#include "log.h"
+#include "xalloc.h"
+
+static uint32_t chance(void)
+{
+    uint32_t random = 0;
+
+    (void)!getrandom(&random, sizeof random, 0); /* without it the jitter is always the same */
+    return random;
+}
+
+static void on_parking_recorded(struct spool_request *request)
+{
+    struct dispatcher *dispatcher = request->ctx;
+
+    dispatcher->requests_out--;
+    if (!request->is_ok)
+        log_line(LOG_LEVEL_WARNING, "spool", "a parked smarthost was not recorded: %s",
+                 request->error.text);
+    spool_parking_free((struct spool_parking *)request);
+}
+
+static void record(struct dispatcher *dispatcher, const struct lane *lane, bool is_parked,
+                   int64_t uid)
+{
+    struct spool_parking *parking = spool_parking_new(lane->name, is_parked);
+
+    parking->request.reply_to = dispatcher->with.mailbox;
+    parking->request.done = on_parking_recorded;
+    parking->request.ctx = dispatcher;
+    parking->at_ms = clock_wall_ms();
+    parking->uid = uid;
+    if (is_parked) {
+        parking->retry_at_s = lane->circuit.retry_at_s;
+        parking->class = verdict_class_name(lane->circuit.reason.class);
+        parking->stage = verdict_stage_name(lane->reason_stage);
+        parking->code = lane->reason_code;
+        (void)memcpy(parking->enhanced, lane->reason_enhanced, sizeof parking->enhanced);
+        parking->reply = xstrdup_or_null(lane->reason_text);
+        parking->rule = lane->circuit.reason.rule;
+    }
+    dispatcher->requests_out++;
+    spool_parking_record(dispatcher->with.spool, parking);
+}
+
+static void log_trouble(const struct lane *lane, const struct delivery_order *order)
+{
+    char code[8] = "";
+    char until[UNITS_TEXT_SIZE] = "";
+    const struct circuit *circuit = &lane->circuit;
+
+    if (order->trouble_code > 0)
+        (void)snprintf(code, sizeof code, "%d", order->trouble_code);
+    if (circuit->retry_at_s > 0)
+        units_format_duration(until, circuit->retry_at_s - clock_wall_s());
+    log_event(circuit->failures == 1 || circuit->state == CIRCUIT_PARKED ? LOG_LEVEL_WARNING
+                                                                         : LOG_LEVEL_INFO,
+              NULL, circuit->state == CIRCUIT_PARKED ? "parked" : "backing-off", "smarthost",
+              lane->name, "stage", verdict_stage_name(order->trouble_stage), "class",
+              verdict_class_name(order->trouble.class), "code", code[0] != '\0' ? code : NULL,
+              "enhanced", order->trouble_enhanced[0] != '\0' ? order->trouble_enhanced : NULL,
+              "reply", order->trouble_text, "host", order->host, "next", until[0] ? until : NULL,
+              NULL);
+}
+
+static void note_trouble(struct dispatcher *dispatcher, struct lane *lane,
+                         const struct delivery_order *order, bool is_probe)
+{
+    int64_t now_s = clock_wall_s();
+    char *text = order->trouble_text != NULL ? escape_text(order->trouble_text) : NULL;
+
+    if (order->trouble.action == ACTION_RECONNECT && !is_probe &&
+        lane->reconnects++ < LANE_RECONNECTS_MAX) {
+        free(text);
+        return;
+    }
+    lane_reason_set(lane, order->trouble_stage, order->trouble_code, order->trouble_enhanced, text);
+    free(text);
+    bool is_parked_now = circuit_failed(&lane->circuit, &order->trouble,
+                                        &dispatcher->with.config->retry, now_s, chance());
+    log_trouble(lane, order);
+    if (is_parked_now) {
+        lane_parked(lane, now_s);
+        record(dispatcher, lane, true, -1);
+    }
+}
+
+void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
+                      const struct delivery_order *order, bool is_probe)
+{
+    bool is_closed = lane->circuit.state == CIRCUIT_CLOSED;
+
+    if (order->has_trouble) {
+        /* Sessions that break together are one trouble, not many. */
+        bool is_news = is_closed || is_probe || order->trouble.action == ACTION_PARK;
+        if (is_news && lane->circuit.state != CIRCUIT_PARKED)
+            note_trouble(dispatcher, lane, order, is_probe);
+        else if (is_probe)
+            note_trouble(dispatcher, lane, order, is_probe);
+        return;
+    }
+    lane->reconnects = 0;
+    if (is_closed || (lane->circuit.state == CIRCUIT_PARKED && !is_probe))
+        return;
+    bool was_parked = lane->circuit.state == CIRCUIT_PARKED;
+    circuit_succeeded(&lane->circuit);
+    log_event(LOG_LEVEL_INFO, NULL, "recovered", "smarthost", lane->name, "host", order->host,
+              NULL);
+    if (was_parked) {
+        lane_unparked(lane, clock_wall_s());
+        record(dispatcher, lane, false, -1);
+    }
+}
+
+void lane_health_park(struct dispatcher *dispatcher, struct lane *lane, int64_t uid)
+{
+    bool was_parked = lane->circuit.state == CIRCUIT_PARKED;
+
+    circuit_park(&lane->circuit, clock_wall_s());
+    lane_reason_set(lane, STAGE_ANY, 0, NULL, "parked by hand");
+    if (!was_parked)
+        lane_parked(lane, clock_wall_s());
+    record(dispatcher, lane, true, uid);
+    log_event(LOG_LEVEL_INFO, NULL, "parked", "smarthost", lane->name, "reply", "parked by hand",
+              NULL);
+}
+
+void lane_health_unpark(struct dispatcher *dispatcher, struct lane *lane, int64_t uid)
+{
+    if (lane->circuit.state == CIRCUIT_PARKED) {
+        lane_unparked(lane, clock_wall_s());
+        record(dispatcher, lane, false, uid);
+        log_event(LOG_LEVEL_INFO, NULL, "unparked", "smarthost", lane->name, NULL);
+    }
+    circuit_unpark(&lane->circuit);
+    lane->reconnects = 0;
+    dispatcher_pump(dispatcher);
+}

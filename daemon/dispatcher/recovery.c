@@ -1,0 +1,125 @@
+/* The start: what an earlier process left behind comes first, then the first delivery. Main thread. */
+#include "dispatcher_private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "config.h"
+#include "delivery.h"
+#include "inflight.h"
+#include "log.h"
+#include "xalloc.h"
+
+static void answered(struct dispatcher *dispatcher)
+{
+    dispatcher->requests_out--;
+    if (--dispatcher->recovering == 0)
+        dispatcher_pump(dispatcher);
+}
+
+struct found_mark {
+    struct dispatcher *dispatcher;
+    unsigned slot;
+};
+
+static void on_crashed_recorded(struct spool_request *request)
+{
+    struct found_mark *found = request->ctx;
+    struct dispatcher *dispatcher = found->dispatcher;
+    struct spool_crashed *crashed = (struct spool_crashed *)request;
+
+    /* A message that is gone had been finished. */
+    if (!request->is_ok && request->error.code != ERROR_MISSING)
+        log_line(LOG_LEVEL_WARNING, "spool", "a delivery cut off by a crash was not recorded: %s",
+                 request->error.text);
+    delivery_slot_committed(dispatcher->with.delivery, found->slot);
+    free(found);
+    spool_crashed_free(crashed);
+    answered(dispatcher);
+}
+
+static void record_crashed(struct dispatcher *dispatcher, unsigned slot,
+                           const struct inflight_mark *mark)
+{
+    struct found_mark *found = NEW(struct found_mark);
+    const struct config *config = dispatcher->with.config;
+    struct spool_crashed *crashed = spool_crashed_new(mark->key, mark->number_count);
+    int64_t now_ms = clock_wall_ms();
+
+    crashed->request.reply_to = dispatcher->with.mailbox;
+    crashed->request.done = on_crashed_recorded;
+    crashed->request.ctx = found;
+    found->dispatcher = dispatcher;
+    found->slot = slot;
+    crashed->was_at_dot = mark->phase == INFLIGHT_AT_DOT;
+    crashed->is_in_doubt_held = config->is_in_doubt_held;
+    crashed->now_ms = now_ms;
+    crashed->due_at_s = config->is_in_doubt_held ? 0 : now_ms / 1000 + config->in_doubt_delay_s;
+    crashed->smarthost = xstrdup(mark->smarthost);
+    for (size_t i = 0; i < mark->number_count; i++)
+        crashed->numbers[i] = mark->numbers[i];
+    dispatcher->recovering++;
+    dispatcher->requests_out++;
+    spool_crashed_record(dispatcher->with.spool, crashed);
+}
+
+static void restore_parked(struct lane *lane, const struct spool_smarthost *kept)
+{
+    struct circuit *circuit = &lane->circuit;
+
+    for (size_t i = 0; i < kept->span_count; i++) {
+        lane_parked(lane, kept->spans[i].from_s);
+        lane->spans[lane->span_count - 1].until_s = kept->spans[i].until_s;
+    }
+    if (!kept->is_parked)
+        return;
+    circuit_park(circuit, kept->parked_since_s);
+    circuit->retry_at_s = kept->retry_at_s;
+    (void)verdict_class_parse(kept->class != NULL ? kept->class : "", &circuit->reason.class);
+    circuit->reason.scope =
+        circuit->reason.class == CLASS_AUTH_FAILED ? SCOPE_ACCOUNT : SCOPE_SMARTHOST;
+    enum verdict_stage stage = STAGE_ANY;
+    (void)verdict_stage_parse(kept->stage != NULL ? kept->stage : "", &stage);
+    lane_reason_set(lane, stage, kept->code, kept->enhanced, kept->reply);
+    log_event(LOG_LEVEL_WARNING, NULL, "parked", "smarthost", lane->name, "since", "before start",
+              "reply", kept->reply, NULL);
+}
+
+static void on_summary(struct spool_request *request)
+{
+    struct dispatcher *dispatcher = request->ctx;
+    struct spool_summary *summary = (struct spool_summary *)request;
+
+    if (!request->is_ok)
+        log_line(LOG_LEVEL_ERROR, "spool", "%s", request->error.text);
+    for (size_t i = 0; request->is_ok && i < summary->smarthost_count; i++) {
+        const struct spool_smarthost *kept = &summary->smarthosts[i];
+        struct lane *lane = dispatcher_lane_get(dispatcher, kept->name);
+        restore_parked(lane, kept);
+        uint64_t waiting = kept->counts[RECIPIENT_QUEUED] + kept->counts[RECIPIENT_IN_DOUBT];
+        if (lane->smarthost == NULL && waiting > 0)
+            log_line(LOG_LEVEL_WARNING, "route",
+                     "smarthost %s is not in the configuration any more; its %" PRIu64
+                     " recipients go where the routes send them now",
+                     kept->name, waiting);
+    }
+    spool_summary_free(summary);
+    answered(dispatcher);
+}
+
+void recovery_start(struct dispatcher *dispatcher)
+{
+    struct inflight_mark mark;
+    unsigned slot = 0;
+    struct spool_summary *summary = spool_summary_new();
+
+    while (delivery_inflight_next(dispatcher->with.delivery, &slot, &mark))
+        record_crashed(dispatcher, slot - 1, &mark);
+    summary->request.reply_to = dispatcher->with.mailbox;
+    summary->request.done = on_summary;
+    summary->request.ctx = dispatcher;
+    dispatcher->recovering++;
+    dispatcher->requests_out++;
+    spool_summary_read(dispatcher->with.spool, summary);
+}
