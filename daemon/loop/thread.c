@@ -1,5 +1,4 @@
 /* Starts and stops threads that run an event loop. */
-#define _GNU_SOURCE
 #include "thread.h"
 
 #include <event2/event.h>
