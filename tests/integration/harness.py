@@ -20,7 +20,8 @@ import time
 import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS / "fakes"))
+sys.path[:0] = [str(TESTS / "fakes"), str(TESTS / "peers")]
+import fetch  # noqa: E402
 from smarthost import Rule, Smarthost  # noqa: E402,F401
 
 DEADLINE_S = 90
@@ -58,6 +59,20 @@ def is_sanitized(program="outboxd"):
     return b"__asan_init" in (data := (programs() / program).read_bytes()) or b"__tsan_init" in data
 
 
+def peer(package):
+    """The folder of a package of the distribution, fetched when it isn't there; the test is skipped when it can't be
+    had, unless $OUTBOX_REQUIRE_PEERS says that this is a failure."""
+    folder = os.environ.get("OUTBOX_PEERS")
+    if not folder:
+        raise unittest.SkipTest("OUTBOX_PEERS does not say where to unpack packages")
+    try:
+        return fetch.fetch(folder, package)
+    except fetch.Unavailable as reason:
+        if os.environ.get("OUTBOX_REQUIRE_PEERS"):
+            raise
+        raise unittest.SkipTest(f"cannot be fetched: {reason}") from None
+
+
 def libconfig(value, indent=""):
     """A Python value in libconfig's syntax."""
     if isinstance(value, bool):
@@ -84,6 +99,44 @@ def wait_until(condition, what, timeout=DEADLINE_S, step=0.02):
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {timeout} s")
         time.sleep(step)
+
+
+class Dialogue:
+    """A connection on which a test says every byte itself. The greeting has been read."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(DEADLINE_S)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rb")
+        self.greeting = self.reply()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def write(self, data, bytewise=False):
+        data = data.encode() if isinstance(data, str) else data
+        for at in range(len(data) if bytewise else 0):
+            self.socket.sendall(data[at:at + 1])
+        if not bytewise:
+            self.socket.sendall(data)
+
+    def reply(self):
+        """The next reply, lines joined by newline, "" at the end of the connection."""
+        lines = []
+        while True:
+            line = self.file.readline().decode().rstrip("\r\n")
+            lines.append(line)
+            if line[3:4] != "-":
+                return "\n".join(lines)
+
+    def say(self, line):
+        self.write(line + "\r\n")
+        return self.reply()
 
 
 class Outbox:
@@ -262,6 +315,10 @@ class Outbox:
                 expect(client.rcpt(recipient), 250)
             return queued_id(client.data(message))
 
+    def raw(self):
+        """A connection to the submission socket for tests that write the dialogue themselves."""
+        return Dialogue(self.submit_socket)
+
     def sendmail(self, *arguments, data, status=0):
         """sendmail(1); returns the result."""
         done = self.run("sendmail", *arguments, data=data)
@@ -335,7 +392,8 @@ class OutboxTest(unittest.TestCase):
         return smarthost
 
     def settings_for(self, smarthost, listener="starttls", **more):
-        """What the configuration says about a test smarthost."""
+        """What the configuration says about a test smarthost. more: keys with _ for -."""
+        more = {name.replace("_", "-"): value for name, value in more.items()}
         if listener == "plain":
             return {"host": "127.0.0.1", "port": smarthost.ports["plain"], "tls": "none", **more}
         login = {"username": "app", "password-file": "relay"} if smarthost.users else {}

@@ -1,0 +1,17 @@
+# add_integration_test(name [TIMEOUT s]): integration/NAME.py, Python unittest against the programs of this build.
+find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
+function(add_integration_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 TEST "" "TIMEOUT" "")
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 600)
+  endif()
+  add_test(NAME ${name}
+    COMMAND ${Python3_EXECUTABLE} -B -m unittest ${name}
+    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/integration)
+  # What is fetched is shared by the builds of a tree.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS integration
+    ENVIRONMENT "OUTBOX_BIN=$<TARGET_FILE_DIR:outboxd>;OUTBOX_PEERS=${CMAKE_SOURCE_DIR}/build/peers")
+endfunction()
+
+add_integration_test(test_main_job)
+add_integration_test(test_kill TIMEOUT 900)
