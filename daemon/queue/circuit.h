@@ -31,8 +31,9 @@ bool circuit_may_start(const struct circuit *circuit, int64_t now_s);
 void circuit_probe_started(struct circuit *circuit);
 /* A transaction got as far as a reply to MAIL or beyond that was not trouble of the smarthost. */
 void circuit_succeeded(struct circuit *circuit);
-/* verdict->scope is account, smarthost or connection. Parks on ACTION_PARK, else opens and backs off. Returns true
-   when the circuit has newly become parked. */
+/* verdict->scope is account, smarthost or connection. Parks on ACTION_PARK, until verdict->wait_s (at most 7 days), for
+   an hour when the wait is unknown, for good when only a human helps; else opens and backs off. The first
+   ACTION_RECONNECT in a row leaves it closed. Returns true when the circuit has newly become parked. */
 bool circuit_failed(struct circuit *circuit, const struct verdict *verdict,
                     const struct retry_policy *policy, int64_t now_s, uint32_t random);
 /* By a human: also with CIRCUIT_PARKED set by hand (reason.rule = "operator"). */
