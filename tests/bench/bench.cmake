@@ -1,0 +1,13 @@
+# Load generator, counting receiver and the bound: run by bench.py, which measures; here they are only shown to work.
+add_executable(bench-load bench/load.c bench/dialogue.c bench/endpoint.c)
+target_link_libraries(bench-load PRIVATE common PkgConfig::JANSSON warnings)
+add_executable(bench-sink bench/sink.c bench/receiver.c bench/endpoint.c)
+target_link_libraries(bench-sink PRIVATE common warnings)
+add_executable(bench-bound bench/bound.c bench/receiver.c bench/endpoint.c)
+target_link_libraries(bench-bound PRIVATE common PkgConfig::SQLITE warnings)
+
+find_package(Python3 COMPONENTS Interpreter REQUIRED)
+add_test(NAME bench-smoke
+  COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/smoke.py
+          $<TARGET_FILE:bench-load> $<TARGET_FILE:bench-sink> $<TARGET_FILE:bench-bound>)
+set_tests_properties(bench-smoke PROPERTIES TIMEOUT 120 LABELS bench-smoke)
