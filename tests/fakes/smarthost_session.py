@@ -29,6 +29,7 @@ class Session(threading.Thread):
         self.listener = listener
         self.number = number
         self.buffer = b""
+        self.is_closed = threading.Event()
         self.helo = None
         self.is_extended = False
         self.user = None
@@ -59,6 +60,7 @@ class Session(threading.Thread):
             self.smarthost.forget(self)
 
     def close(self):
+        self.is_closed.set()
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -107,15 +109,17 @@ class Session(threading.Thread):
             return
         for at in range(len(data)):
             self.socket.sendall(data[at:at + 1])
-            if self.smarthost.is_stopping.wait(trickle):
+            if self.is_closed.wait(trickle):
                 raise Closed
 
     def _reply(self, stage, usual, argument="", rule=None):
         """Answers as the rules want; returns whether the answer was positive (2xx, 3xx)."""
         rule = rule or self.smarthost.behaviour.decide(stage, argument)
         text = usual if rule.reply is None else rule.reply
-        if rule.delay > 0 and self.smarthost.is_stopping.wait(rule.delay):
-            raise Closed
+        if rule.delay > 0:
+            self.smarthost.note("delayed", connection=self.number, stage=stage, argument=argument)
+            if self.is_closed.wait(rule.delay):
+                raise Closed
         if rule.drop:
             self.smarthost.note("dropped", connection=self.number, stage=stage, argument=argument)
             raise Closed

@@ -15,3 +15,8 @@ endfunction()
 
 add_integration_test(test_main_job)
 add_integration_test(test_kill TIMEOUT 900)
+add_integration_test(test_submit)
+add_integration_test(test_inspection)
+add_integration_test(test_restart)
+add_integration_test(test_limits)
+add_integration_test(test_check)

@@ -89,7 +89,8 @@ def lacks_libraries(root):
 
 def library_path(root):
     """LD_LIBRARY_PATH for programs below root."""
-    folders = [root / "usr/lib/postfix", *sorted(root.glob("usr/lib/*-linux-*")), *sorted(root.glob("lib/*-linux-*"))]
+    folders = [root / "usr/lib/postfix", *sorted(root.glob("usr/lib/*-linux-*")), *sorted(root.glob("lib/*-linux-*")),
+               root / "usr/lib"]
     return ":".join(str(folder) for folder in folders if folder.is_dir())
 
 
