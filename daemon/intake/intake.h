@@ -9,6 +9,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct config;
 struct error;
@@ -30,6 +31,7 @@ struct intake_options {
     const struct config *config; /* intake keeps a reference */
     intake_accepted_fn *accepted;
     void *ctx;
+    int64_t idle_ms; /* silence after which a session ends; 0: 5 minutes */
 };
 
 /* Listens on runtime-directory/submit.sock. */

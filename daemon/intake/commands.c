@@ -1,0 +1,303 @@
+/* One row per verb, one function per row. */
+#include "commands.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "address.h"
+#include "cleanup.h"
+#include "error.h"
+#include "strbuf.h"
+
+#include "config.h"
+#include "spool.h"
+
+#include "access.h"
+#include "parameters.h"
+#include "refusal.h"
+#include "session.h"
+
+typedef void command_fn(struct session *session, const char *argument);
+
+/* --- Greeting --- */
+
+/* The name is not looked at: the kernel has said who this is, and Received does not repeat it. */
+static bool begin_dialogue(struct session *session, enum session_protocol protocol,
+                           const char *argument)
+{
+    if (*argument == '\0') {
+        session_reply_error(session, 501, "5.5.4", "a host name is needed");
+        return false;
+    }
+    session->protocol = protocol;
+    session_reset_transaction(session);
+    return true;
+}
+
+static void run_helo(struct session *session, const char *argument)
+{
+    if (begin_dialogue(session, PROTOCOL_SMTP, argument))
+        session_reply(session, 250, NULL, "%s", session->config->hostname);
+}
+
+static unsigned recipients_max(const struct session *session)
+{
+    unsigned max = session->config->recipients_max;
+
+    return max < SPOOL_RECIPIENTS_MAX ? max : SPOOL_RECIPIENTS_MAX;
+}
+
+static void offer_extensions(struct session *session)
+{
+    strbuf_append_format(&session->connection.output,
+                         "250-%s\r\n"
+                         "250-PIPELINING\r\n"
+                         "250-SIZE %lld\r\n"
+                         "250-8BITMIME\r\n"
+                         "250-SMTPUTF8\r\n"
+                         "250-LIMITS RCPTMAX=%u\r\n"
+                         "250 ENHANCEDSTATUSCODES\r\n",
+                         session->config->hostname,
+                         (long long)session->config->message_size_max_bytes,
+                         recipients_max(session));
+}
+
+static void run_ehlo(struct session *session, const char *argument)
+{
+    if (begin_dialogue(session, PROTOCOL_ESMTP, argument))
+        offer_extensions(session);
+}
+
+static void run_lhlo(struct session *session, const char *argument)
+{
+    if (begin_dialogue(session, PROTOCOL_LMTP, argument))
+        offer_extensions(session);
+}
+
+/* --- Envelope --- */
+
+/* "FROM:" or "TO:", then a path. Spaces behind the colon are an old habit of many programs. Returns what stands behind
+   the path; NULL: there is none, ret_err says why in words that are safe to send. */
+static const char *read_path(const char *argument, const char *word, struct address *ret_address,
+                             struct error *ret_err)
+{
+    size_t word_len = strlen(word);
+    size_t end = 0;
+
+    if (strncasecmp(argument, word, word_len) != 0) {
+        (void)fail(ret_err, ERROR_PROTOCOL, "needs %s<address>", word);
+        return NULL;
+    }
+    argument += word_len;
+    argument += strspn(argument, " ");
+    if (!address_parse_path(argument, strlen(argument), ret_address, &end, ret_err))
+        return NULL;
+    if (argument[end] != ' ' && argument[end] != '\0') {
+        (void)fail(ret_err, ERROR_PROTOCOL, "a space comes behind the address");
+        return NULL;
+    }
+    return argument + end;
+}
+
+static bool check_sender(struct session *session, const char *argument,
+                         struct mail_parameters *ret_parameters, struct refusal *refusal)
+{
+    const struct config *config = session->config;
+    struct address address;
+    struct error err;
+    const char *rest = read_path(argument, "FROM:", &address, &err);
+
+    if (rest == NULL)
+        return refuse(refusal, 501, "5.1.7", "%s", err.text);
+    if (!parameters_parse_mail(rest, config->message_size_max_bytes, ret_parameters, refusal))
+        return false;
+    if (!envelope_set_sender(&session->envelope, &address, config->default_domain))
+        return refuse(refusal, 501, "5.1.7", "the sender is too long");
+    if (access_allows_sender(session->access, session->envelope.sender))
+        return true;
+    char rule[80];
+    access_describe(session->access, rule, sizeof rule);
+    return refuse(refusal, 550, "5.7.1", "this sender is not allowed by the access rule for %s",
+                  rule);
+}
+
+static void run_mail(struct session *session, const char *argument)
+{
+    struct refusal refusal = { 0 };
+    struct mail_parameters parameters;
+
+    if (!check_sender(session, argument, &parameters, &refusal)) {
+        envelope_done(&session->envelope);
+        session_reply_refusal(session, &refusal);
+        session_refuse(session, "mail", &refusal);
+        return;
+    }
+    session->envelope.is_smtputf8 = parameters.is_smtputf8;
+    session_move(session, SESSION_MAIL);
+    session_reply(session, 250, "2.1.0", "ok");
+}
+
+static bool add_recipient(struct session *session, const char *argument, struct refusal *refusal)
+{
+    struct address address;
+    struct error err;
+    const char *rest = read_path(argument, "TO:", &address, &err);
+
+    if (rest == NULL)
+        return refuse(refusal, 501, "5.1.3", "%s", err.text);
+    if (address.kind == ADDRESS_NULL)
+        return refuse(refusal, 501, "5.1.3", "<> is no recipient");
+    if (!parameters_parse_rcpt(rest, refusal))
+        return false;
+    if (session->envelope.accepted_count >= recipients_max(session))
+        return refuse(refusal, 452, "4.5.3", "more than %u recipients: send another message",
+                      recipients_max(session));
+    if (!envelope_add_recipient(&session->envelope, &address, session->config->default_domain))
+        return refuse(refusal, 501, "5.1.3", "the recipient is too long");
+    return true;
+}
+
+static void run_rcpt(struct session *session, const char *argument)
+{
+    struct refusal refusal = { 0 };
+
+    if (!add_recipient(session, argument, &refusal)) {
+        session_reply_refusal(session, &refusal);
+        session_refuse(session, "rcpt", &refusal);
+        return;
+    }
+    session_move(session, SESSION_RCPT);
+    session_reply(session, 250, "2.1.5", "ok");
+}
+
+static void run_data(struct session *session, const char *argument)
+{
+    (void)argument;
+    session_reply(session, 354, NULL, "end with CR LF . CR LF");
+    session_begin_data(session);
+}
+
+static void run_rset(struct session *session, const char *argument)
+{
+    (void)argument;
+    if (session->state != SESSION_HELO)
+        session_reset_transaction(session);
+    session_reply(session, 250, "2.0.0", "ok");
+}
+
+/* --- The rest --- */
+
+static void run_noop(struct session *session, const char *argument)
+{
+    (void)argument;
+    session_reply(session, 250, "2.0.0", "ok");
+}
+
+/* RFC 5321 3.5.3: we know no mailboxes. */
+static void run_vrfy(struct session *session, const char *argument)
+{
+    (void)argument;
+    session_reply(session, 252, "2.5.0", "send it, delivery will tell");
+}
+
+static void run_help(struct session *session, const char *argument)
+{
+    (void)argument;
+    session_reply(session, 214, "2.0.0", "see outboxd(8)");
+}
+
+static void run_quit(struct session *session, const char *argument)
+{
+    (void)argument;
+    session_reply(session, 221, "2.0.0", "bye");
+    session_end(session);
+}
+
+static void run_not_offered(struct session *session, const char *argument)
+{
+    (void)argument;
+    session_reply_error(session, 502, "5.5.1", "not offered");
+}
+
+/* --- The table --- */
+
+#define IN(state) (1U << SESSION_##state)
+#define GREETED   (IN(READY) | IN(MAIL) | IN(RCPT))
+#define ANY       (IN(HELO) | GREETED)
+
+enum argument_rule { ARGUMENT_NONE, ARGUMENT_FREE };
+
+static const struct command {
+    const char *verb;
+    unsigned states; /* in which it is allowed */
+    enum argument_rule argument;
+    command_fn *run;
+    const char *misplaced; /* the reply 503 in other states */
+} commands[] = {
+    {"HELO",      ANY,                 ARGUMENT_FREE, run_helo,        ""                          },
+    { "EHLO",     ANY,                 ARGUMENT_FREE, run_ehlo,        ""                          },
+    { "LHLO",     ANY,                 ARGUMENT_FREE, run_lhlo,        ""                          },
+    { "MAIL",     IN(READY),           ARGUMENT_FREE, run_mail,        "a transaction is under way"},
+    { "RCPT",     IN(MAIL) | IN(RCPT), ARGUMENT_FREE, run_rcpt,        "MAIL comes first"          },
+    { "DATA",     IN(RCPT),            ARGUMENT_NONE, run_data,        "no valid recipient"        },
+    { "RSET",     ANY,                 ARGUMENT_NONE, run_rset,        ""                          },
+    { "NOOP",     ANY,                 ARGUMENT_FREE, run_noop,        ""                          },
+    { "VRFY",     ANY,                 ARGUMENT_FREE, run_vrfy,        ""                          },
+    { "HELP",     ANY,                 ARGUMENT_FREE, run_help,        ""                          },
+    { "QUIT",     ANY,                 ARGUMENT_NONE, run_quit,        ""                          },
+    { "EXPN",     ANY,                 ARGUMENT_FREE, run_not_offered, ""                          },
+    { "STARTTLS", ANY,                 ARGUMENT_FREE, run_not_offered, ""                          },
+    { "AUTH",     ANY,                 ARGUMENT_FREE, run_not_offered, ""                          },
+    { "BDAT",     ANY,                 ARGUMENT_FREE, run_not_offered, ""                          },
+};
+
+static const struct command *find_command(const char *verb, size_t len)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strlen(commands[i].verb) == len && strncasecmp(commands[i].verb, verb, len) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* Cuts CR LF and spaces before it. Other control bytes never belong into a command (NUL would hide what follows). */
+static bool clean_line(struct session *session, char *line, size_t len)
+{
+    if (len < 2 || line[len - 2] != '\r') {
+        session_reply_error(session, 500, "5.5.2", "bare LF: lines end with CR LF");
+        return false;
+    }
+    len -= 2;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)line[i];
+        if (c < ' ' || c == 127) {
+            session_reply_error(session, 501, "5.5.2", "control byte in the command");
+            return false;
+        }
+    }
+    while (len > 0 && line[len - 1] == ' ')
+        len--;
+    line[len] = '\0';
+    return true;
+}
+
+void command_run(struct session *session, char *line, size_t len)
+{
+    if (!clean_line(session, line, len))
+        return;
+    size_t verb_len = strcspn(line, " ");
+    const struct command *command = find_command(line, verb_len);
+    const char *argument = line + verb_len;
+    argument += strspn(argument, " ");
+
+    if (command == NULL) {
+        session_reply_error(session, 500, "5.5.1", "unknown command");
+    } else if (command->argument == ARGUMENT_NONE && *argument != '\0') {
+        session_reply_error(session, 501, "5.5.4", "no argument is allowed");
+    } else if ((command->states & (1U << session->state)) == 0) {
+        session_reply_error(session, 503, "5.5.1",
+                            session->state == SESSION_HELO ? "EHLO or LHLO comes first"
+                                                           : command->misplaced);
+    } else {
+        command->run(session, argument);
+    }
+}

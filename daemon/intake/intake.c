@@ -1,0 +1,221 @@
+/* The listener, the sessions as a whole, and their end. */
+#include "intake.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "error.h"
+#include "invariant.h"
+#include "xalloc.h"
+
+#include "clock.h"
+#include "config.h"
+#include "listener.h"
+#include "log.h"
+
+#include "access.h"
+#include "session.h"
+#include "shared.h"
+#include "users.h"
+
+enum {
+    INTAKE_SESSIONS_MAX = 10000,
+    INTAKE_FOR_NEWCOMERS = 64, /* the last places: only for users with few sessions */
+    INTAKE_FEW_SESSIONS = 4,
+    INTAKE_FOR_ROOT = 16, /* the very last ones */
+    INTAKE_IDLE_MS = 300 * 1000,
+    INTAKE_SWEEP_MAX_MS = 5000,
+};
+
+struct intake {
+    struct intake_shared shared;
+    const struct config *config; /* for new sessions */
+    struct listener *listener;
+    struct event *sweeper;
+    unsigned sessions_max;
+    unsigned user_sessions_max; /* the largest that any row of access allows */
+    int64_t idle_ms;
+};
+
+/* --- New sessions --- */
+
+/* Descriptors are also needed for deliveries: half is for clients. */
+static unsigned count_sessions_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 2 > INTAKE_SESSIONS_MAX)
+        return INTAKE_SESSIONS_MAX;
+    return (unsigned)(limit.rlim_cur / 2);
+}
+
+static void set_config(struct intake *intake, const struct config *config)
+{
+    config_unref(intake->config);
+    intake->config = config_ref(config);
+    intake->user_sessions_max = ACCESS_SESSIONS_DEFAULT;
+    for (size_t i = 0; i < config->access_count; i++) {
+        unsigned max = access_sessions_max(&config->access[i]);
+        if (max > intake->user_sessions_max)
+            intake->user_sessions_max = max;
+    }
+}
+
+/* Before the name is known, and before anything is allocated for the session. */
+static bool has_room_for(const struct intake *intake, const struct user *user)
+{
+    unsigned sessions = intake->shared.counts.sessions;
+    unsigned reserved = 0;
+
+    if (user->uid != 0)
+        reserved = user->sessions < INTAKE_FEW_SESSIONS ? INTAKE_FOR_ROOT : INTAKE_FOR_NEWCOMERS;
+    /* One more than allowed gets as far as being told the limit. */
+    return sessions + reserved < intake->sessions_max &&
+           user->sessions <= intake->user_sessions_max;
+}
+
+static void on_accepted(int fd, const struct listener_peer *peer, void *ctx)
+{
+    static const char no_room[] = "421 4.3.2 too many sessions\r\n";
+    struct intake *intake = ctx;
+    struct user *user = users_get(intake->shared.users, peer->uid);
+
+    if (has_room_for(intake, user)) {
+        session_start(&intake->shared, intake->config, user, fd);
+    } else {
+        (void)!send(fd, no_room, sizeof no_room - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* a courtesy */
+        (void)close(fd);
+    }
+    user_unref(user);
+}
+
+/* --- Housekeeping --- */
+
+static void on_reap(evutil_socket_t fd, short what, void *arg)
+{
+    struct intake *intake = arg;
+
+    (void)fd;
+    (void)what;
+    while (!TAILQ_EMPTY(&intake->shared.finished)) {
+        struct session *session = TAILQ_FIRST(&intake->shared.finished);
+        TAILQ_REMOVE(&intake->shared.finished, session, link);
+        session_free(session);
+    }
+}
+
+/* Safe against the current session leaving the list, which is all that a session can do to it. */
+static void for_each_session(struct intake *intake,
+                             void (*visit)(struct session *session, const struct intake *intake))
+{
+    struct session *next = NULL;
+
+    for (struct session *s = TAILQ_FIRST(&intake->shared.sessions); s != NULL; s = next) {
+        next = TAILQ_NEXT(s, link);
+        visit(s, intake);
+    }
+}
+
+static void check_idle(struct session *session, const struct intake *intake)
+{
+    session_check_idle(session, clock_monotonic_ms(), intake->idle_ms);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+    struct intake *intake = arg;
+
+    (void)fd;
+    (void)what;
+    for_each_session(intake, check_idle);
+    (void)users_sweep(intake->shared.users, clock_monotonic_ms());
+}
+
+static bool start_housekeeping(struct intake *intake)
+{
+    struct event_base *base = intake->shared.options.base;
+    int64_t period_ms = intake->idle_ms / 4;
+
+    if (period_ms > INTAKE_SWEEP_MAX_MS)
+        period_ms = INTAKE_SWEEP_MAX_MS;
+    const struct timeval period = { .tv_sec = period_ms / 1000,
+                                    .tv_usec = (period_ms % 1000) * 1000 };
+    intake->shared.reaper = event_new(base, -1, 0, on_reap, intake);
+    intake->sweeper = event_new(base, -1, EV_PERSIST, on_sweep, intake);
+    return intake->shared.reaper != NULL && intake->sweeper != NULL &&
+           event_add(intake->sweeper, &period) == 0;
+}
+
+/* --- Life --- */
+
+struct intake *intake_start(const struct intake_options *options, struct error *err)
+{
+    AUTO_FREE char *path = xasprintf("%s/submit.sock", options->config->runtime_directory);
+    struct intake *intake = NEW(struct intake);
+    struct intake_shared *shared = &intake->shared;
+
+    shared->options = *options;
+    shared->options.config = NULL;
+    TAILQ_INIT(&shared->sessions);
+    TAILQ_INIT(&shared->finished);
+    budget_init(&shared->budget);
+    shared->users = users_new(options->resolver, options->mailbox);
+    set_config(intake, options->config);
+    intake->sessions_max = count_sessions_max();
+    intake->idle_ms = options->idle_ms > 0 ? options->idle_ms : INTAKE_IDLE_MS;
+    bool is_ok = start_housekeeping(intake) || fail(err, ERROR_BUSY, "intake: no events");
+    if (is_ok)
+        intake->listener = listener_open_unix(options->base, path, on_accepted, intake, err);
+    if (intake->listener != NULL)
+        return intake;
+    intake_free(intake);
+    return NULL;
+}
+
+void intake_reload(struct intake *intake, const struct config *config)
+{
+    set_config(intake, config);
+}
+
+static void stop_session(struct session *session, const struct intake *intake)
+{
+    (void)intake;
+    session_stop(session);
+}
+
+void intake_stop(struct intake *intake)
+{
+    listener_close(TAKE(intake->listener));
+    for_each_session(intake, stop_session);
+}
+
+bool intake_is_idle(const struct intake *intake)
+{
+    return intake->shared.counts.sessions == 0 && intake->shared.submission_count == 0;
+}
+
+void intake_free(struct intake *intake)
+{
+    if (intake == NULL)
+        return;
+    MUST(intake_is_idle(intake));
+    on_reap(-1, 0, intake);
+    listener_close(intake->listener);
+    if (intake->sweeper != NULL)
+        event_free(intake->sweeper);
+    if (intake->shared.reaper != NULL)
+        event_free(intake->shared.reaper);
+    users_free(intake->shared.users);
+    config_unref(intake->config);
+    free(intake);
+}
+
+struct intake_counts intake_counts(const struct intake *intake)
+{
+    return intake->shared.counts;
+}

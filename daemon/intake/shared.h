@@ -1,0 +1,27 @@
+/* What all sessions and submissions of one intake have in common. Main thread. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "intake.h"
+
+#include "budget.h"
+
+struct session;
+struct submission;
+struct users;
+
+enum { SHARED_READ_BYTES = 64 * 1024 };
+
+struct intake_shared {
+    struct intake_options options; /* config: only of the start; each session has its own */
+    struct users *users;
+    struct budget budget;
+    struct intake_counts counts;
+    size_t submission_count;
+    TAILQ_HEAD(, session) sessions;
+    TAILQ_HEAD(, session) finished; /* freed by the reaper, outside of their own callbacks */
+    struct event *reaper;
+    char read_buffer[SHARED_READ_BYTES]; /* filled and used within one callback */
+};
