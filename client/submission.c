@@ -1,0 +1,496 @@
+/* The SMTP client of sendmail(1). Commands that may be pipelined are sent together (RFC 2920), in batches whose
+   replies fit into the socket's buffer, so that neither side can wait for the other. */
+#include "submission.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "error.h"
+#include "escape.h"
+#include "xalloc.h"
+
+enum {
+    GREETING_TIMEOUT_S = 10, /* DESIGN 2.4: then the daemon counts as away */
+    REPLY_TIMEOUT_S = 600,   /* RFC 5321 4.5.3.2.6, the longest */
+    REPLY_LINE_MAX = 4096,
+    REPLY_LINES_MAX = 100,
+    RCPT_BATCH = 50,
+};
+
+struct reply {
+    int code;
+    struct strbuf text; /* lines without codes, escaped, joined by a space */
+};
+
+struct submission {
+    int fd;
+    char buffer[REPLY_LINE_MAX];
+    size_t buffer_len;
+    struct reply reply; /* the last one */
+    bool has_8bitmime;
+    bool has_smtputf8;
+    bool has_size;
+};
+
+static void set_timeout(int fd, int seconds)
+{
+    struct timeval timeout = { .tv_sec = seconds };
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+}
+
+static bool send_all(struct submission *submission, const char *bytes, size_t len,
+                     struct error *err)
+{
+    while (len > 0) {
+        ssize_t n = send(submission->fd, bytes, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail(err, ERROR_BUSY, "speak to outboxd: %s",
+                        errno == EAGAIN ? "it does not read" : strerror(errno));
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* One line without its end, in submission->buffer until the next call; ret_len excludes the line end. */
+static bool read_line(struct submission *submission, size_t *consumed, size_t *ret_len,
+                      struct error *err)
+{
+    memmove(submission->buffer, submission->buffer + *consumed, submission->buffer_len - *consumed);
+    submission->buffer_len -= *consumed;
+    *consumed = 0;
+    for (;;) {
+        char *end = memchr(submission->buffer, '\n', submission->buffer_len);
+        if (end != NULL) {
+            size_t len = (size_t)(end - submission->buffer);
+            *consumed = len + 1;
+            *ret_len = len > 0 && end[-1] == '\r' ? len - 1 : len;
+            return true;
+        }
+        if (submission->buffer_len == sizeof submission->buffer)
+            return fail(err, ERROR_PROTOCOL, "outboxd sent an endless line");
+        ssize_t n = recv(submission->fd, submission->buffer + submission->buffer_len,
+                         sizeof submission->buffer - submission->buffer_len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return fail(err, ERROR_BUSY, "listen to outboxd: %s",
+                        n == 0            ? "it closed the connection"
+                        : errno == EAGAIN ? "it does not answer"
+                                          : strerror(errno));
+        submission->buffer_len += (size_t)n;
+    }
+}
+
+static bool is_reply_line(const char *line, size_t len)
+{
+    return len >= 3 && line[0] >= '2' && line[0] <= '5' && line[1] >= '0' && line[1] <= '9' &&
+           line[2] >= '0' && line[2] <= '9' && (len == 3 || line[3] == ' ' || line[3] == '-');
+}
+
+/* keyword: NULL, or called for each line behind the first (EHLO). */
+static bool read_reply(struct submission *submission,
+                       void (*keyword)(struct submission *, const char *, size_t),
+                       struct error *err)
+{
+    struct reply *reply = &submission->reply;
+    size_t consumed = 0;
+    bool is_last = false;
+
+    strbuf_clear(&reply->text);
+    for (unsigned count = 0; !is_last; count++) {
+        size_t len = 0;
+        if (!read_line(submission, &consumed, &len, err))
+            return false;
+        const char *line = submission->buffer;
+        if (!is_reply_line(line, len) || count == REPLY_LINES_MAX)
+            return fail(err, ERROR_PROTOCOL, "what listens at submit.sock does not speak SMTP");
+        is_last = len == 3 || line[3] == ' ';
+        reply->code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
+        if (len > 4 && reply->text.len > 0)
+            strbuf_append_char(&reply->text, ' ');
+        if (len > 4)
+            escape_append(&reply->text, line + 4, len - 4);
+        if (keyword != NULL && count > 0 && len > 4)
+            keyword(submission, line + 4, len - 4);
+    }
+    memmove(submission->buffer, submission->buffer + consumed, submission->buffer_len - consumed);
+    submission->buffer_len -= consumed;
+    return true;
+}
+
+static void on_keyword(struct submission *submission, const char *line, size_t len)
+{
+    struct {
+        const char *name;
+        bool *flag;
+    } keywords[] = {
+        {"8BITMIME",  &submission->has_8bitmime},
+        { "SMTPUTF8", &submission->has_smtputf8},
+        { "SIZE",     &submission->has_size    },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(keywords); i++) {
+        size_t name_len = strlen(keywords[i].name);
+        if (len >= name_len && strncasecmp(line, keywords[i].name, name_len) == 0 &&
+            (len == name_len || line[name_len] == ' '))
+            *keywords[i].flag = true;
+    }
+}
+
+static bool is_positive(const struct reply *reply)
+{
+    return reply->code / 100 == 2;
+}
+
+static char *reply_text(const struct reply *reply)
+{
+    return xasprintf("%d %s", reply->code, reply->text.data);
+}
+
+static bool has_prefix(const struct reply *reply, const char *enhanced)
+{
+    return strncmp(reply->text.data, enhanced, strlen(enhanced)) == 0;
+}
+
+/* sysexits.h for a refusal of the whole message, also told in err. */
+static int status_of_refusal(const struct reply *reply, const char *what, struct error *err)
+{
+    (void)fail(err, ERROR_PROTOCOL, "%s: %d %s", what, reply->code, reply->text.data);
+    if (reply->code / 100 == 4)
+        return EX_TEMPFAIL;
+    if (has_prefix(reply, "5.7"))
+        return EX_NOPERM;
+    bool is_data = has_prefix(reply, "5.6") || has_prefix(reply, "5.3.4") ||
+                   has_prefix(reply, "5.5.4") || has_prefix(reply, "5.4.6") ||
+                   has_prefix(reply, "5.1") || reply->code == 552 || reply->code == 501;
+    return is_data ? EX_DATAERR : EX_UNAVAILABLE;
+}
+
+static bool command(struct submission *submission, const char *text, struct error *err)
+{
+    return send_all(submission, text, strlen(text), err) && read_reply(submission, NULL, err);
+}
+
+struct submission *submission_open(int fd, int *ret_status, struct error *err)
+{
+    static const char ehlo[] = "EHLO localhost\r\n";
+    struct submission *submission = NEW(struct submission);
+
+    submission->fd = fd;
+    strbuf_init(&submission->reply.text);
+    *ret_status = EX_TEMPFAIL;
+    set_timeout(fd, GREETING_TIMEOUT_S);
+    bool is_open = read_reply(submission, NULL, err);
+    if (is_open && !is_positive(&submission->reply)) {
+        *ret_status = status_of_refusal(&submission->reply, "outboxd", err);
+        is_open = false;
+    }
+    set_timeout(fd, REPLY_TIMEOUT_S);
+    is_open = is_open && send_all(submission, ehlo, sizeof ehlo - 1, err) &&
+              read_reply(submission, on_keyword, err);
+    if (is_open && !is_positive(&submission->reply)) {
+        *ret_status = status_of_refusal(&submission->reply, "EHLO", err);
+        is_open = false;
+    }
+    if (!is_open) {
+        submission_close(TAKE(submission));
+        return NULL;
+    }
+    return submission;
+}
+
+void submission_close(struct submission *submission)
+{
+    struct error ignored;
+
+    if (submission == NULL)
+        return;
+    (void)send_all(submission, "QUIT\r\n", 6, &ignored);
+    (void)close(submission->fd);
+    strbuf_done(&submission->reply.text);
+    free(submission);
+}
+
+static void append_mail(const struct submission *submission,
+                        const struct submission_message *message, struct strbuf *out)
+{
+    strbuf_append_format(out, "MAIL FROM:<%s>", message->sender);
+    if (submission->has_size)
+        strbuf_append_format(out, " SIZE=%lld",
+                             (long long)message->input->size_bytes +
+                                 (long long)strlen(message->extra_header));
+    if (submission->has_8bitmime && message->input->is_8bit)
+        strbuf_append_text(out, " BODY=8BITMIME");
+    if (submission->has_smtputf8 && message->needs_smtputf8)
+        strbuf_append_text(out, " SMTPUTF8");
+    strbuf_append_text(out, "\r\n");
+}
+
+/* "4.5.3: too many recipients": those go in another transaction, once others were taken. */
+static bool is_too_many(const struct reply *reply)
+{
+    return reply->code == 452 && has_prefix(reply, "4.5.3");
+}
+
+static void decide(struct submission_recipient *recipient, const struct reply *reply, bool *is_full)
+{
+    *is_full = *is_full || is_too_many(reply);
+    if (is_positive(reply)) {
+        recipient->fate = FATE_ACCEPTED;
+        return;
+    }
+    recipient->fate = reply->code / 100 == 5 ? FATE_REFUSED : FATE_DEFERRED;
+    free(recipient->reply);
+    recipient->reply = reply_text(reply);
+}
+
+struct envelope {
+    size_t next;     /* the first recipient that was not asked */
+    size_t accepted; /* in this transaction */
+    bool is_full;    /* no more of them in this transaction */
+    bool has_mail;   /* MAIL was accepted */
+    int status;      /* of a MAIL that was not, else EX_OK; EX_TEMPFAIL when the connection died */
+};
+
+/* One batch: RCPT for up to RCPT_BATCH pending recipients, with MAIL in front of the first. */
+static bool send_batch(struct submission *submission, struct submission_message *message,
+                       struct envelope *envelope, struct error *err)
+{
+    AUTO_STRBUF struct strbuf out;
+    size_t asked[RCPT_BATCH];
+    size_t count = 0;
+    bool is_first = !envelope->has_mail;
+
+    strbuf_init(&out);
+    if (is_first)
+        append_mail(submission, message, &out);
+    for (; envelope->next < message->recipient_count && count < RCPT_BATCH; envelope->next++) {
+        if (message->recipients[envelope->next].fate != FATE_PENDING)
+            continue;
+        strbuf_append_format(&out, "RCPT TO:<%s>\r\n", message->recipients[envelope->next].address);
+        asked[count++] = envelope->next;
+    }
+    if (!send_all(submission, out.data, out.len, err))
+        return false;
+    if (is_first) {
+        if (!read_reply(submission, NULL, err))
+            return false;
+        envelope->has_mail = is_positive(&submission->reply);
+        if (!envelope->has_mail)
+            envelope->status = status_of_refusal(&submission->reply, "sender", err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct error of_reply;
+        if (!read_reply(submission, NULL, envelope->has_mail ? err : &of_reply))
+            return false;
+        if (!envelope->has_mail)
+            continue;
+        struct submission_recipient *recipient = &message->recipients[asked[i]];
+        decide(recipient, &submission->reply, &envelope->is_full);
+        envelope->accepted += recipient->fate == FATE_ACCEPTED ? 1 : 0;
+    }
+    return true;
+}
+
+static bool is_any_pending(const struct submission_message *message, size_t from)
+{
+    for (size_t i = from; i < message->recipient_count; i++)
+        if (message->recipients[i].fate == FATE_PENDING)
+            return true;
+    return false;
+}
+
+/* MAIL and all RCPT that the transaction takes. False: the connection died. */
+static bool send_envelope(struct submission *submission, struct submission_message *message,
+                          struct envelope *ret_envelope, struct error *err)
+{
+    struct envelope envelope = { .status = EX_OK };
+
+    do {
+        if (!send_batch(submission, message, &envelope, err))
+            return false;
+    } while (envelope.has_mail && !envelope.is_full && is_any_pending(message, envelope.next));
+    *ret_envelope = envelope;
+    return true;
+}
+
+/* Those that were turned away only because the transaction was full are pending again. */
+static void reopen_full(struct submission_message *message)
+{
+    for (size_t i = 0; i < message->recipient_count; i++) {
+        struct submission_recipient *recipient = &message->recipients[i];
+        if (recipient->fate == FATE_DEFERRED && strncmp(recipient->reply, "452 4.5.3", 9) == 0)
+            recipient->fate = FATE_PENDING;
+    }
+}
+
+void submission_stuff_dots(struct strbuf *out, const char *bytes, size_t len, bool *at_line_start)
+{
+    for (size_t at = 0; at < len;) {
+        if (*at_line_start && bytes[at] == '.')
+            strbuf_append_char(out, '.');
+        const char *end = memchr(bytes + at, '\n', len - at);
+        size_t next = end != NULL ? (size_t)(end - bytes) + 1 : len;
+        strbuf_append(out, bytes + at, next - at);
+        *at_line_start = end != NULL;
+        at = next;
+    }
+}
+
+struct body_sink {
+    struct submission *submission;
+    struct error *err;
+    bool at_line_start;
+    bool is_lost; /* the daemon's side failed, not ours */
+};
+
+static bool send_piece(const char *bytes, size_t len, void *ctx)
+{
+    struct body_sink *sink = ctx;
+    AUTO_STRBUF struct strbuf out;
+
+    strbuf_init(&out);
+    submission_stuff_dots(&out, bytes, len, &sink->at_line_start);
+    sink->is_lost = !send_all(sink->submission, out.data, out.len, sink->err);
+    return !sink->is_lost;
+}
+
+static bool send_message(const struct submission_message *message, struct body_sink *sink)
+{
+    const struct message_input *input = message->input;
+    const char *header = input->head.data + message->input_start;
+    size_t body_start = message->input_start + message->header_len;
+
+    return send_piece(message->extra_header, strlen(message->extra_header), sink) &&
+           send_piece(header, message->header_len, sink) &&
+           (!message->needs_empty_line || send_piece("\r\n", 2, sink)) &&
+           message_input_replay(input, body_start, send_piece, sink);
+}
+
+/* DATA, the message, the dot. Whatever fails before the dot leaves nothing: the daemon queues at the dot only. */
+static int send_data(struct submission *submission, const struct submission_message *message,
+                     struct error *err)
+{
+    struct body_sink sink = { .submission = submission, .err = err, .at_line_start = true };
+
+    if (!command(submission, "DATA\r\n", err))
+        return EX_TEMPFAIL;
+    if (submission->reply.code != 354)
+        return status_of_refusal(&submission->reply, "message", err);
+    if (!send_message(message, &sink)) {
+        if (!sink.is_lost) {
+            (void)fail(err, ERROR_IO, "read the message back from its temporary file");
+            return EX_TEMPFAIL;
+        }
+        /* It may have said why before it stopped reading. */
+        struct error of_reply;
+        if (read_reply(submission, NULL, &of_reply) && !is_positive(&submission->reply))
+            return status_of_refusal(&submission->reply, "message", err);
+        return EX_TEMPFAIL;
+    }
+    if (!command(submission, ".\r\n", err))
+        return EX_TEMPFAIL;
+    if (!is_positive(&submission->reply))
+        return status_of_refusal(&submission->reply, "message", err);
+    return EX_OK;
+}
+
+static int status_without_recipient(const struct submission_message *message, struct error *err)
+{
+    bool has_deferred = false;
+
+    for (size_t i = 0; i < message->recipient_count; i++)
+        has_deferred = has_deferred || message->recipients[i].fate == FATE_DEFERRED;
+    (void)fail(err, ERROR_PROTOCOL, "no recipient was accepted");
+    return has_deferred ? EX_TEMPFAIL : EX_NOUSER;
+}
+
+int submission_verify(struct submission *submission, struct submission_message *message,
+                      struct error *err)
+{
+    struct envelope envelope;
+
+    if (!send_envelope(submission, message, &envelope, err) ||
+        !command(submission, "RSET\r\n", err))
+        return EX_TEMPFAIL;
+    if (envelope.status != EX_OK)
+        return envelope.status;
+    return envelope.accepted > 0 ? EX_OK : status_without_recipient(message, err);
+}
+
+/* Recipients whose transaction failed behind their RCPT share its fate. */
+static void spoil(struct submission_message *message, const bool *was_accepted, int status,
+                  const struct error *err)
+{
+    for (size_t i = 0; i < message->recipient_count; i++) {
+        struct submission_recipient *recipient = &message->recipients[i];
+        bool is_of_this = recipient->fate == FATE_ACCEPTED && !was_accepted[i];
+        if (!is_of_this && recipient->fate != FATE_PENDING)
+            continue;
+        recipient->fate = status == EX_TEMPFAIL ? FATE_DEFERRED : FATE_REFUSED;
+        free(recipient->reply);
+        recipient->reply = xstrdup(err->text);
+    }
+}
+
+static void note_accepted(const struct submission_message *message, bool *was_accepted)
+{
+    for (size_t i = 0; i < message->recipient_count; i++)
+        was_accepted[i] = message->recipients[i].fate == FATE_ACCEPTED;
+}
+
+/* One transaction. EX_OK with *ret_is_done false: others wait for a further one. */
+static int transaction(struct submission *submission, struct submission_message *message,
+                       bool *ret_is_done, struct error *err)
+{
+    struct envelope envelope;
+
+    if (!send_envelope(submission, message, &envelope, err))
+        return EX_TEMPFAIL;
+    if (envelope.status != EX_OK)
+        return envelope.status;
+    if (envelope.accepted == 0)
+        return status_without_recipient(message, err);
+    int status = send_data(submission, message, err);
+    if (status == EX_OK && envelope.is_full)
+        reopen_full(message);
+    *ret_is_done = !is_any_pending(message, 0);
+    return status;
+}
+
+int submission_send(struct submission *submission, struct submission_message *message,
+                    char **ret_reply, struct error *err)
+{
+    AUTO_FREE bool *was_accepted = xcalloc(message->recipient_count, sizeof(bool));
+    char *reply = NULL;
+    bool is_done = false;
+    int status = EX_OK;
+
+    while (!is_done && status == EX_OK) {
+        note_accepted(message, was_accepted);
+        status = transaction(submission, message, &is_done, err);
+        if (status != EX_OK)
+            spoil(message, was_accepted, status, err);
+        else {
+            free(reply);
+            reply = reply_text(&submission->reply);
+        }
+    }
+    if (reply == NULL)
+        return status;
+    *ret_reply = reply; /* durable for some: the others carry their own replies */
+    return EX_OK;
+}
