@@ -10,8 +10,14 @@ function(add_integration_test name)
     WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/integration)
   # What is fetched is shared by the builds of a tree.
   set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS integration
-    ENVIRONMENT "OUTBOX_BIN=$<TARGET_FILE_DIR:outboxd>;OUTBOX_PEERS=${CMAKE_SOURCE_DIR}/build/peers")
+    ENVIRONMENT "OUTBOX_BIN=$<TARGET_FILE_DIR:outboxd>;OUTBOX_CRASHREC=$<TARGET_FILE:crashrec>;OUTBOX_PEERS=${CMAKE_SOURCE_DIR}/build/peers")
 endfunction()
+
+# Preloaded into outboxd, before any sanitizer is ready: so without one itself.
+add_library(crashrec MODULE ${CMAKE_CURRENT_SOURCE_DIR}/crash/crashrec.c)
+target_link_libraries(crashrec PRIVATE warnings Threads::Threads)
+target_compile_options(crashrec PRIVATE -fno-sanitize=all)
+target_link_options(crashrec PRIVATE -fno-sanitize=all)
 
 add_integration_test(test_main_job)
 add_integration_test(test_kill TIMEOUT 900)
@@ -20,3 +26,6 @@ add_integration_test(test_inspection)
 add_integration_test(test_restart)
 add_integration_test(test_limits)
 add_integration_test(test_check)
+add_integration_test(test_peers)
+add_integration_test(test_python_email_data)
+add_integration_test(test_crash_images TIMEOUT 900)

@@ -1,0 +1,107 @@
+"""Power loss: from a record of every write and sync of outboxd, the disks that a cut at any moment could have left are
+rebuilt, and none may lack an acknowledged message. Two controls must lose some: replies that came before the commit,
+and a disk that does not sync. $OUTBOX_CRASH_TRIALS and $OUTBOX_CRASH_SHARE make it thorough."""
+import os
+import pathlib
+import random
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "crash"))
+import replay  # noqa: E402
+from harness import BACKING_OFF, OutboxTest, wait_until  # noqa: E402
+from ledger import Ledger, Submitter  # noqa: E402
+
+MESSAGES = 100
+SUBMITTERS = 4
+RESTARTED_IMAGES = 5
+TRIALS = int(os.environ.get("OUTBOX_CRASH_TRIALS", "1"))
+SHARE = float(os.environ.get("OUTBOX_CRASH_SHARE", "0.05"))
+
+
+class CrashImages(OutboxTest):
+    def setUp(self):
+        super().setUp()
+        self.recorder = os.environ.get("OUTBOX_CRASHREC")
+        if not self.recorder or not os.path.exists(self.recorder):
+            self.skipTest("OUTBOX_CRASHREC does not name the recorder")
+        self.smarthost = self.start_smarthost()
+
+    def record(self, **more):
+        """The events of an outboxd that accepts and delivers MESSAGES messages and is then stopped."""
+        log = self.folder / "crashrec.log"
+        outbox = self.make_outbox(self.smarthost, environment={
+            "LD_PRELOAD": self.recorder, "CRASHREC_DIR": str(self.folder / f"o{len(self.outboxes)}/state"),
+            "CRASHREC_LOG": str(log),
+            # The recorder stands before a sanitizer's library, which is harmless and would be refused.
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0", **more})
+        outbox.start()
+        ledger = Ledger()
+        submitters = [Submitter(outbox, ledger) for _ in range(SUBMITTERS)]
+        for submitter in submitters:
+            submitter.start()
+        try:
+            wait_until(lambda: len(ledger.acknowledged()) >= MESSAGES, f"{MESSAGES} acknowledged")
+        finally:
+            ledger.is_over.set()
+            for submitter in submitters:
+                submitter.join()
+        outbox.environment = {name: value for name, value in outbox.environment.items()
+                              if not name.startswith(("LD_PRELOAD", "CRASHREC"))}   # not for the clients
+        outbox.wait_empty()
+        outbox.stop()
+        events = replay.read_log(log)
+        self.assertEqual({queue_id for event in events for queue_id in replay.acknowledged(event)},
+                         set(ledger.acknowledged().values()))
+        return events
+
+    def test_no_image_loses_an_acknowledged_message(self):
+        events = self.record()
+        self.assertTrue(any(kind == "S" and name == replay.DATABASE + "-wal" for kind, name, _, _ in events))
+        seed = random.randrange(1 << 32)
+        scratch = self.folder / "image"
+        kept = []
+
+        def keep(folder, promised):
+            """Some images are for outboxd itself to recover."""
+            if random.Random(len(promised)).random() < .1 and len(kept) < RESTARTED_IMAGES:
+                target = self.folder / f"kept{len(kept)}"
+                os.rename(folder, target)
+                os.makedirs(folder)
+                for path in target.iterdir():
+                    (pathlib.Path(folder) / path.name).write_bytes(path.read_bytes())
+                kept.append((target, promised))
+
+        result = replay.replay(events, scratch, TRIALS, seed, SHARE, keep)
+        print(f"{result}, seed {seed}", file=sys.stderr)
+        self.assertGreaterEqual(len(result.last_promised), MESSAGES)
+        self.assertEqual((result.losing, result.damaged), (0, 0), f"seed {seed}")
+        for state, promised in kept:
+            self.recover(state, promised)
+
+    def recover(self, state, promised):
+        """outboxd starts on an image, knows every promised message, and delivers what is still to be."""
+        again = self.make_outbox(self.smarthost, state_directory=str(state))
+        again.expected_warnings += ["in-doubt", "crash", "inflight", BACKING_OFF]
+        again.start()
+        known = {message["id"] for message in again.json("list", "all", "--limit", "10000")}
+        self.assertLessEqual(promised, known)
+        again.outbox("retry", "state=in-doubt", "--yes")
+        again.wait_empty()
+        again.stop()
+
+    def test_replies_before_the_commit_are_caught(self):
+        events = self.record()
+        result = replay.replay(replay.with_early_replies(events), self.folder / "image", trials=0, share=0)
+        print(f"planted bug, early replies: {result}", file=sys.stderr)
+        self.assertGreater(result.losing, 0)
+
+    def test_a_disk_that_does_not_sync_is_caught(self):
+        events = self.record(CRASHREC_LIE="1")
+        result = replay.replay(events, self.folder / "image", trials=0, share=0)
+        print(f"planted bug, no sync: {result}", file=sys.stderr)
+        self.assertGreater(result.losing, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
