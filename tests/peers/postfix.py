@@ -3,11 +3,12 @@
 Postfix's master starts as root and runs its daemons as other users, so check() names a reason to skip otherwise.
 It needs no account of its own: two system users that every Debian has lend their numbers.
 
-    postfix = Postfix(unpacked, run_dir, {"relayhost": "[127.0.0.1]:2600"})
+    postfix = Postfix(fetch.fetch("build/peers", "postfix"), run_dir, {"relayhost": "[127.0.0.1]:2600"})
     with postfix:
         ...  # talks SMTP on 127.0.0.1:postfix.port
 """
 
+import contextlib
 import grp
 import os
 import pathlib
@@ -19,21 +20,8 @@ import subprocess
 import tempfile
 import time
 
-PACKAGE = "postfix"
-# What a small system may lack, by the name the loader reports as missing.
-LIBRARIES = {
-    "libdb-5.3.so": "libdb5.3",
-    "libicuuc.so.72": "libicu72",
-    "libicudata.so.72": "libicu72",
-    "libnsl.so.2": "libnsl2",
-    "libtirpc.so.3": "libtirpc3",
-    "libsasl2.so.2": "libsasl2-2",
-    "libgssapi_krb5.so.2": "libgssapi-krb5-2",
-    "libkrb5.so.3": "libkrb5-3",
-    "libk5crypto.so.3": "libk5crypto3",
-    "libkrb5support.so.0": "libkrb5support0",
-    "libkeyutils.so.1": "libkeyutils1",
-}
+import fetch
+
 # Postfix insists that owner, postdrop group and the user of last resort are distinct and used by nothing else.
 OWNERS = ("postfix", "uucp", "news", "games")
 DROP_GROUPS = ("postdrop", "plugdev", "fax", "voice")
@@ -96,19 +84,6 @@ MAIN_CF = {
 }
 
 
-def libraries(root):
-    """Where the unpacked tree keeps what the loader must find."""
-    return [str(root / "usr/lib/postfix"), *(str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu")))]
-
-
-def missing_packages(root):
-    """Packages whose libraries neither the system nor the unpacked tree has."""
-    env = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries(root))}
-    listing = subprocess.run(["ldd", str(root / "usr/lib/postfix/sbin/smtpd")], env=env, capture_output=True, text=True)
-    lacking = [line.split()[0] for line in listing.stdout.splitlines() if "not found" in line]
-    return sorted({LIBRARIES.get(name, name) for name in lacking})
-
-
 def check():
     """None when a private Postfix can run here, else the reason why it can't."""
     if os.geteuid() != 0:
@@ -143,6 +118,14 @@ def first(names, lookup, kind):
         except KeyError:
             continue
     raise LookupError(f"no {kind} to lend Postfix its number: none of {', '.join(names)} exists")
+
+
+def is_alive(pid):
+    """Whether the process runs; one that has ended but was not yet waited for does not."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def free_port():
@@ -190,7 +173,7 @@ class Postfix:
         self.configure()
         env = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "LD_LIBRARY_PATH": ":".join(libraries(self.root)),
+            "LD_LIBRARY_PATH": fetch.library_path(self.root),
             **self.environment,
         }
         command = [str(self.root / "usr/lib/postfix/sbin/master"), "-c", str(self.config), "-d"]
@@ -213,17 +196,19 @@ class Postfix:
             shutil.rmtree(self.run, ignore_errors=True)
 
     def end(self, master, grace_s):
+        """The daemons outlive master for a moment, and one that holds a lock keeps the next master from starting."""
+        deadline = time.monotonic() + grace_s
         family = self.pids(master.pid)
         master.terminate()
-        try:
-            master.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            for pid in family:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            master.wait()
+        while any(is_alive(pid) for pid in family):
+            if master.poll() is not None and time.monotonic() > deadline:
+                for pid in filter(is_alive, family):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            elif time.monotonic() > deadline:
+                master.kill()
+            time.sleep(0.005)
+        master.wait()
 
     def pids(self, master=None):
         """master and its daemons, which are all its children."""
@@ -263,6 +248,8 @@ class Postfix:
             settings.update(maillog_file=self.log, maillog_file_prefixes=self.log.parent)
         lines = (f"{key} = {value}\n" for key, value in settings.items())
         (self.config / "main.cf").write_text("".join(lines))
+        # Postfix waits while main.cf is younger than two seconds: somebody may still be writing it.
+        os.utime(self.config / "main.cf", (0, 0))
         (self.config / "dynamicmaps.cf").write_text("")
         (self.config / "master.cf").write_text(self.master_cf())
 
