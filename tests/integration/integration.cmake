@@ -19,6 +19,7 @@ target_link_libraries(crashrec PRIVATE warnings Threads::Threads)
 target_compile_options(crashrec PRIVATE -fno-sanitize=all)
 target_link_options(crashrec PRIVATE -fno-sanitize=all)
 
+add_integration_test(test_fakes TIMEOUT 120)
 add_integration_test(test_main_job)
 add_integration_test(test_kill TIMEOUT 900)
 add_integration_test(test_submit)

@@ -51,7 +51,7 @@ class KillUnderLoad(OutboxTest):
 
     def log_says_in_doubt(self, outbox):
         def answer(queue_id, recipient):
-            return any(event.get("kind", event.get("event")) == "in-doubt" and event.get("recipient") in (None, recipient)
+            return any(event["kind"] == "in-doubt" and event["recipient"] in (None, recipient)
                        for event in outbox.json("log", queue_id))
         return answer
 
