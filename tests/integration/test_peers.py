@@ -5,12 +5,12 @@ import subprocess
 import sys
 import unittest
 
+from harness import DEADLINE_S, OutboxTest, PARKED, mail, peer, wait_until   # first: it knows where the others are
 import exim
 import fetch
 import postfix
 import sinks
 from certificates import make_certificate
-from harness import DEADLINE_S, OutboxTest, PARKED, mail, peer, wait_until
 
 PASSWORD = "secret7of9"
 
@@ -54,33 +54,30 @@ class PostfixPeer(Peers):
         self.root = peer("postfix")
         self.next_hop = self.start_smarthost(name="next", users={})
 
-    def sasl(self, realm):
-        """A user database for Cyrus SASL and the environment to find it and its plugins."""
-        tools, plugins = peer("sasl2-bin"), [peer("libsasl2-modules"), peer("libsasl2-modules-db")]
-        folder = self.folder / "sasl"
-        folder.mkdir()
-        folder.chmod(0o755)
-        environment = {"SASL_PATH": ":".join(str(path) for root in plugins for path in root.glob("usr/lib/*/sasl2")),
-                       "SASL_CONF_PATH": str(folder), "LD_LIBRARY_PATH": fetch.library_path(tools)}
+    def make_users(self, config, realm):
+        """A user database for Cyrus SASL; Debian's Postfix looks for smtpd.conf below its own configuration."""
+        folder = config / "sasl"
+        folder.mkdir(parents=True)
+        tools = peer("sasl2-bin")
         subprocess.run([tools / "usr/sbin/saslpasswd2", "-p", "-c", "-f", folder / "users", "-u", realm, "app"],
-                       input=PASSWORD.encode(), check=True, env={**os.environ, **environment}, timeout=DEADLINE_S)
+                       input=PASSWORD.encode(), check=True, timeout=DEADLINE_S,
+                       env={**os.environ, **self.sasl_plugins(), "LD_LIBRARY_PATH": fetch.library_path(tools)})
         (folder / "users").chmod(0o644)
         (folder / "smtpd.conf").write_text("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
                                            f"sasldb_path: {folder}/users\n")
-        del environment["LD_LIBRARY_PATH"]
-        return environment
+
+    def sasl_plugins(self):
+        roots = peer("libsasl2-modules"), peer("libsasl2-modules-db")
+        return {"SASL_PATH": ":".join(str(path) for root in roots for path in root.glob("usr/lib/*/sasl2"))}
 
     def start_postfix(self):
         certificate, key = make_certificate(self.folder / "ca")
-        environment = self.sasl("postfix.example")
         settings = {
             "relayhost": f"[127.0.0.1]:{self.next_hop.ports['plain']}",
             "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
-            "smtpd_recipient_restrictions": "check_recipient_access inline:{nobody@dest.example=550 5.1.1 No such user}",
+            "smtpd_recipient_restrictions": "check_recipient_access inline:{{nobody@dest.example = 550 5.1.1 No such user}}",
             "smtpd_sasl_auth_enable": "yes",
-            "smtpd_sasl_path": "smtpd",
             "smtpd_sasl_local_domain": "postfix.example",
-            "cyrus_sasl_config_path": environment["SASL_CONF_PATH"],
             "smtpd_tls_security_level": "encrypt",
             "smtpd_tls_auth_only": "yes",
             "smtpd_tls_cert_file": certificate,
@@ -89,7 +86,8 @@ class PostfixPeer(Peers):
         implicit = postfix.free_port()
         service = f"127.0.0.1:{implicit} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes"
         server = postfix.Postfix(self.root, self.folder / "postfix", settings, services=[service], log="mail.log",
-                                 environment=environment)
+                                 environment=self.sasl_plugins())
+        self.make_users(server.config, "postfix.example")
         server.start()
         self.addCleanup(server.stop)
         return server, implicit

@@ -5,8 +5,8 @@ import smtplib
 import subprocess
 import unittest
 
+from harness import DEADLINE_S, OutboxTest, mail, peer, split_message   # first: it knows where fetch is
 import fetch
-from harness import DEADLINE_S, OutboxTest, mail, peer, split_message
 
 DIALOGUE = ("EHLO client.example\r\nMAIL FROM:<a@example.com> SIZE=100 BODY=8BITMIME\r\nRCPT TO:<x@dest.example>\r\n"
             "RCPT TO:<y@dest.example>\r\nDATA\r\n")
