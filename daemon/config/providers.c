@@ -73,7 +73,7 @@ const char *provider_suggest(const char *word)
 
 char *provider_regions(const char *name)
 {
-    struct strbuf buf;
+    AUTO_STRBUF struct strbuf buf;
 
     strbuf_init(&buf);
     for (size_t i = 0; i < COUNT_OF(providers); i++) {
@@ -90,7 +90,7 @@ char *provider_host(const struct provider *provider, const char *region)
 {
     static const char placeholder[] = "%region";
     const char *place = strstr(provider->host, placeholder);
-    struct strbuf buf;
+    AUTO_STRBUF struct strbuf buf;
 
     strbuf_init(&buf);
     strbuf_append(&buf, provider->host,
