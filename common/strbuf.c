@@ -9,7 +9,7 @@
 #include "invariant.h"
 #include "xalloc.h"
 
-static void reserve(struct strbuf *buf, size_t more)
+void strbuf_reserve(struct strbuf *buf, size_t more)
 {
     if (buf->len + more < buf->capacity)
         return;
@@ -45,7 +45,7 @@ void strbuf_append(struct strbuf *buf, const void *bytes, size_t len)
 {
     if (len == 0)
         return;
-    reserve(buf, len);
+    strbuf_reserve(buf, len);
     (void)memcpy(buf->data + buf->len, bytes, len);
     buf->len += len;
     buf->data[buf->len] = '\0';
@@ -69,7 +69,7 @@ void strbuf_append_format(struct strbuf *buf, const char *fmt, ...)
     int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     MUST(n >= 0);
-    reserve(buf, (size_t)n);
+    strbuf_reserve(buf, (size_t)n);
     va_start(args, fmt);
     (void)vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, args);
     va_end(args);
