@@ -22,6 +22,7 @@
 struct blob;
 struct filter;
 struct spool;
+struct spool_operation;
 struct spool_request;
 
 enum {
@@ -32,7 +33,8 @@ enum {
 
 typedef void spool_done_fn(struct spool_request *request);
 
-/* First member of every request. reply_to, done and ctx are the caller's to fill, the rest is the spool's. */
+/* First member of every request. reply_to, done and ctx are the caller's to fill, is_ok and error are the answer, the
+   rest is the spool's. */
 struct spool_request {
     struct mail mail;
     struct mailbox *reply_to;
@@ -40,6 +42,11 @@ struct spool_request {
     void *ctx;
     bool is_ok;
     struct error error;
+
+    struct spool *spool;
+    const struct spool_operation *operation;
+    bool is_settled;    /* is_ok and error are final */
+    bool is_unfinished; /* a long read goes on in the next group */
 };
 
 /* Opens (or creates) state_directory/spool.db under an exclusive lock, checks and migrates it, and starts the
@@ -48,6 +55,8 @@ struct spool_request {
 struct spool *spool_start(const char *state_directory, struct error *err);
 /* After all other threads have stopped posting; does what is pending, checkpoints, closes. */
 void spool_stop(struct spool *spool);
+/* How long events and messages are kept after the last recipient became final; 30 days until this is called. */
+void spool_history_set(struct spool *spool, int64_t history_s);
 
 /* --- Intake. Message keys are numbers, never reused; only the main thread makes them. --- */
 int64_t spool_message_key_new(struct spool *spool);
@@ -74,8 +83,8 @@ struct spool_submit {
     bool is_8bit;         /* a byte above 127 in the body */
     bool needs_smtputf8;  /* in envelope or header */
     uint32_t chunk_count; /* of the whole body */
-    struct blob *
-        last_chunk; /* the spool takes a reference of its own; chunk_count - 1 others came before */
+    struct blob
+        *last_chunk; /* number chunk_count - 1, the others came before; taken like the texts */
     size_t recipient_count; /* 1..SPOOL_RECIPIENTS_MAX; numbers are the positions here */
     struct spool_new_recipient *recipients;
 };
@@ -90,6 +99,7 @@ struct spool_chunk {
     uint32_t index;
     struct blob *data; /* append: given. read: the answer, a reference for the caller */
 };
+/* Takes the reference to data; NULL to read. */
 struct spool_chunk *spool_chunk_new(int64_t key, uint32_t index, struct blob *data);
 void spool_chunk_free(struct spool_chunk *chunk); /* releases data */
 void spool_chunk_append(struct spool *spool, struct spool_chunk *chunk);
@@ -243,6 +253,7 @@ struct spool_change {
     uint64_t changed_count; /* of them, with at least one recipient changed */
     size_t key_count;       /* keys of the changed ones */
     int64_t *keys;
+    int64_t next_cursor_key; /* the spool's */
 };
 struct spool_change *spool_change_new(struct filter *filter, enum spool_change_kind kind,
                                       int64_t uid, uid_t actor);
@@ -279,7 +290,8 @@ struct spool_log {
     bool is_newest;
     unsigned limit;
     size_t event_count;
-    struct spool_event *events;
+    struct spool_event *events; /* oldest first */
+    int64_t cursor;             /* the spool's */
 };
 struct spool_log *spool_log_new(const char *id, int64_t uid, int64_t after, unsigned limit);
 void spool_log_free(struct spool_log *log);

@@ -1,0 +1,19 @@
+/* Space set aside for the moment when the disk is full: given up, it lets the fate of mail that is under way be
+   recorded, while new mail is refused (DESIGN 4). */
+#pragma once
+#include <stdbool.h>
+
+struct error;
+
+enum { BALLAST_BYTES = 16 * 1024 * 1024 };
+
+struct ballast {
+    int directory_fd; /* borrowed */
+    bool is_held;
+};
+
+void ballast_init(struct ballast *ballast, int directory_fd);
+/* Sets the space aside; harmless when it is already. ERROR_FULL: there is not enough. */
+bool ballast_take(struct ballast *ballast, struct error *err);
+/* Whether there was anything to give up. */
+bool ballast_release(struct ballast *ballast);

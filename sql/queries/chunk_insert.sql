@@ -1,0 +1,2 @@
+-- A piece of a body.
+INSERT INTO chunk (id, data) VALUES (?1, ?2)

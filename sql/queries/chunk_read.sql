@@ -1,0 +1,2 @@
+-- A piece of a body.
+SELECT data FROM chunk WHERE id = ?1

@@ -1,0 +1,2 @@
+-- The group is on stable storage when this returns.
+COMMIT

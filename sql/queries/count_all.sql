@@ -1,0 +1,2 @@
+-- Recipients per smarthost and state.
+SELECT smarthost, state, count FROM smarthost_count ORDER BY smarthost

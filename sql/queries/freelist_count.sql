@@ -1,0 +1,2 @@
+-- Unused pages of the file.
+PRAGMA freelist_count

@@ -1,0 +1,2 @@
+-- After a restart nothing is arriving.
+UPDATE loose_body SET is_arriving = 0 WHERE is_arriving = 1

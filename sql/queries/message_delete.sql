@@ -1,0 +1,2 @@
+-- A message without recipients, events and body.
+DELETE FROM message WHERE key = ?1

@@ -1,0 +1,2 @@
+-- Pages of the file.
+PRAGMA page_count

@@ -1,0 +1,2 @@
+-- The group never happened.
+ROLLBACK
