@@ -20,6 +20,7 @@ struct blob;
 struct config;
 struct delivery;
 struct error;
+struct inflight_mark;
 struct resolver;
 struct smarthost_config;
 
@@ -40,7 +41,7 @@ struct delivery_recipient {
     enum verdict_stage stage;
     int code; /* 0: no reply */
     char enhanced[12];
-    char *reply; /* as received, NOT yet escaped; at most 2,000 bytes; NULL: none */
+    char *reply; /* its text without the codes, NOT yet escaped; at most 2,000 bytes; NULL: none */
 };
 
 struct delivery_order;
@@ -52,6 +53,7 @@ struct delivery_order {
     struct mailbox *reply_to;
     delivery_done_fn *done;
     void *ctx;
+    void *worker; /* private */
 
     const struct config *config;              /* a reference of the order's own */
     const struct smarthost_config *smarthost; /* within config */
@@ -111,10 +113,23 @@ struct delivery_options {
 
 struct delivery *delivery_start(const struct delivery_options *options, struct error *err);
 /* Orders not yet started come back untried (TROUBLE_STOPPED); transactions may go on for grace_ms, then they are cut;
-   one that waits for the reply to its dot becomes in doubt. All orders have been posted back when this returns. */
+   one that waits for the reply to its dot becomes in doubt. All orders have been posted back, and the threads have
+   ended, when this returns. Answers (names, chunks) may still come in; they are waste. */
 void delivery_stop(struct delivery *delivery, unsigned grace_ms);
+/* After delivery_stop, once nobody can answer any more: the resolver is stopped, every chunk is answered or never
+   will be. NULL is fine. */
+void delivery_free(struct delivery *delivery);
 
-/* From the main thread; takes the order. */
+/* From the main thread; takes the order. One order per slot at a time: the next one not before the last came back. */
 void delivery_order_start(struct delivery *delivery, struct delivery_order *order);
 /* Ends the idle session of a slot, if there is one (QUIT). */
 void delivery_slot_close(struct delivery *delivery, unsigned slot);
+
+/* The inflight marks (inflight.h). An order that starts is marked as taken; when its final dot goes out, the mark
+   names the recipients that the smarthost has accepted by then. Coming back clears nothing: */
+/* Clears the mark of a slot: once the outcome of its order is committed, before the next order. From any thread. */
+void delivery_slot_committed(struct delivery *delivery, unsigned slot);
+/* What an earlier process left behind, before the first order; as inflight_next(): *slot starts at 0, false at the
+   end. A mark found here stays until delivery_slot_committed(delivery, *slot - 1) or the next order of that slot. */
+bool delivery_inflight_next(struct delivery *delivery, unsigned *slot,
+                            struct inflight_mark *ret_mark);

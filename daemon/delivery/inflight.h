@@ -23,8 +23,9 @@ struct inflight_mark {
 
 struct inflight *inflight_open(const char *state_directory, unsigned slots, struct error *err);
 void inflight_close(struct inflight *inflight);
-/* What an earlier process left, before the first inflight_set. Returns false behind the last slot with a mark;
-   *slot starts at 0 and is moved. Torn or foreign marks are passed over. */
+/* What an earlier process left, before the first inflight_set. *slot starts at 0; true: the mark of slot *slot - 1;
+   false: there are no more. Torn or foreign marks are passed over. There may be marks of more slots than were
+   opened, when the earlier process had more. */
 bool inflight_next(struct inflight *inflight, unsigned *slot, struct inflight_mark *ret_mark);
 /* From the thread that works on the slot. */
 void inflight_set(struct inflight *inflight, unsigned slot, const struct inflight_mark *mark);

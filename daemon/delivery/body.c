@@ -1,0 +1,152 @@
+/* Bodies: the stuffer, and the pump from chunks to the output. */
+#include "body.h"
+
+#include <event2/buffer.h>
+#include <string.h>
+
+#include "blob.h"
+#include "cleanup.h"
+#include "invariant.h"
+
+/* Copies up to and including the next CR or LF. */
+static size_t copy_run(const char *bytes, size_t len, char *ret_bytes)
+{
+    size_t run = 0;
+
+    while (run < len && bytes[run] != '\r' && bytes[run] != '\n')
+        run++;
+    run += run < len;
+    (void)memcpy(ret_bytes, bytes, run);
+    return run;
+}
+
+bool dot_stuffer_run(struct dot_stuffer *stuffer, const char *bytes, size_t len, char *ret_bytes,
+                     size_t *ret_len)
+{
+    size_t in = 0;
+    size_t out = 0;
+
+    while (in < len) {
+        if (stuffer->is_after_cr != (bytes[in] == '\n'))
+            return false;
+        if (stuffer->is_after_cr) {
+            ret_bytes[out++] = bytes[in++];
+            *stuffer = (struct dot_stuffer){ 0 };
+            continue;
+        }
+        if (!stuffer->is_within_line && bytes[in] == '.')
+            ret_bytes[out++] = '.';
+        size_t run = copy_run(bytes + in, len - in, ret_bytes + out);
+        in += run;
+        out += run;
+        stuffer->is_within_line = true;
+        stuffer->is_after_cr = bytes[in - 1] == '\r';
+        if (bytes[in - 1] == '\n')
+            return false;
+    }
+    *ret_len = out;
+    return true;
+}
+
+bool dot_stuffer_end(struct dot_stuffer *stuffer, char ret_bytes[DOT_STUFFER_END_MAX],
+                     size_t *ret_len)
+{
+    static const char end[DOT_STUFFER_END_MAX] = { '\r', '\n', '.', '\r', '\n' };
+    size_t from = stuffer->is_within_line ? 0 : 2;
+
+    if (stuffer->is_after_cr)
+        return false;
+    *ret_len = sizeof end - from;
+    (void)memcpy(ret_bytes, end + from, *ret_len);
+    return true;
+}
+
+void body_begin(struct body *body, uint32_t chunk_count, struct blob *whole)
+{
+    *body = (struct body){ .chunk_count = chunk_count };
+    if (whole == NULL)
+        return;
+    MUST(chunk_count == 1);
+    body->current = blob_ref(whole);
+    body->arrived = 1;
+}
+
+void body_end(struct body *body)
+{
+    blob_unref(TAKE(body->current));
+    blob_unref(TAKE(body->next));
+}
+
+bool body_wants(struct body *body, uint32_t *ret_index)
+{
+    if (body->is_asked || body->next != NULL || body->arrived >= body->chunk_count)
+        return false;
+    body->is_asked = true;
+    *ret_index = body->arrived;
+    return true;
+}
+
+void body_chunk(struct body *body, struct blob *chunk)
+{
+    MUST(body->is_asked && body->next == NULL);
+    body->is_asked = false;
+    body->arrived++;
+    if (body->current == NULL)
+        body->current = chunk;
+    else
+        body->next = chunk;
+}
+
+/* One block of memory per slice, because a chain of the output is what becomes one write and whole TLS records; with
+   room to spare, so that the end of a small message goes out in the same. */
+static bool add_slice(struct body *body, struct evbuffer *output)
+{
+    struct evbuffer_iovec room;
+    size_t len = blob_len(body->current) - body->offset;
+
+    if (len > BODY_SLICE_MAX)
+        len = BODY_SLICE_MAX;
+    if (len == 0)
+        return true;
+    MUST(evbuffer_reserve_space(output, (ssize_t)(dot_stuffer_room(len) + DOT_STUFFER_END_MAX),
+                                &room, 1) == 1);
+    if (!dot_stuffer_run(&body->stuffer, blob_data(body->current) + body->offset, len,
+                         room.iov_base, &room.iov_len))
+        return false;
+    body->offset += len;
+    MUST(evbuffer_commit_space(output, &room, 1) == 0);
+    return true;
+}
+
+static enum body_status finish(struct body *body, struct evbuffer *output,
+                               void (*before_end)(void *ctx), void *ctx)
+{
+    char end[DOT_STUFFER_END_MAX];
+    size_t len = 0;
+
+    if (!dot_stuffer_end(&body->stuffer, end, &len))
+        return BODY_DAMAGED;
+    before_end(ctx);
+    MUST(evbuffer_add(output, end, len) == 0);
+    return BODY_DONE;
+}
+
+enum body_status body_fill(struct body *body, struct evbuffer *output,
+                           void (*before_end)(void *ctx), void *ctx)
+{
+    for (;;) {
+        if (body->current != NULL && body->offset == blob_len(body->current)) {
+            blob_unref(body->current);
+            body->current = TAKE(body->next);
+            body->offset = 0;
+        }
+        if (body->current == NULL && body->arrived >= body->chunk_count)
+            return finish(body, output, before_end, ctx);
+        if (evbuffer_get_length(output) > BODY_QUEUED_MAX)
+            return BODY_FULL;
+        if (body->current == NULL)
+            return BODY_HUNGRY;
+        if (!add_slice(body, output))
+            return BODY_DAMAGED;
+    }
+}

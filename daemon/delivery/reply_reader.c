@@ -1,0 +1,124 @@
+/* The incremental reply parser: collects a line, judges it, joins the lines. */
+#include "reply_reader.h"
+
+#include <string.h>
+
+void reply_reader_init(struct reply_reader *reader)
+{
+    strbuf_init(&reader->text);
+    reply_reader_reset(reader);
+}
+
+void reply_reader_done(struct reply_reader *reader)
+{
+    strbuf_done(&reader->text);
+}
+
+void reply_reader_reset(struct reply_reader *reader)
+{
+    reader->line_len = 0;
+    reader->total_bytes = 0;
+    reader->code = 0;
+    reader->enhanced[0] = '\0';
+    reader->problem = NULL;
+    strbuf_clear(&reader->text);
+}
+
+bool reply_reader_is_within(const struct reply_reader *reader)
+{
+    return reader->total_bytes > 0;
+}
+
+static enum reply_status bad(struct reply_reader *reader, const char *problem)
+{
+    reader->problem = problem;
+    return REPLY_BAD;
+}
+
+/* 0 when the line does not begin with three digits that are a code. */
+static int parse_code(const char *line, size_t len)
+{
+    if (len < 3 || line[0] < '2' || line[0] > '5')
+        return 0;
+    for (size_t i = 1; i < 3; i++)
+        if (line[i] < '0' || line[i] > '9')
+            return 0;
+    return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
+}
+
+/* Text behind the codes. The enhanced code counts in the first line; later lines repeat it (RFC 2034, 4). */
+static void add_text(struct reply_reader *reader, char *text, bool is_first)
+{
+    char enhanced[12] = "";
+    size_t skipped = smtp_reply_enhanced(reader->code, text, enhanced);
+
+    if (is_first)
+        (void)memcpy(reader->enhanced, enhanced, sizeof reader->enhanced);
+    else
+        strbuf_append_char(&reader->text, '\n');
+    strbuf_append_text(&reader->text, text + skipped);
+}
+
+/* reader->line without its CRLF, ended by NUL. */
+static enum reply_status on_line(struct reply_reader *reader, size_t len)
+{
+    char *line = reader->line;
+    int code = parse_code(line, len);
+    bool is_first = reader->code == 0;
+
+    if (code == 0)
+        return bad(reader, "a line without a reply code");
+    if (!is_first && code != reader->code)
+        return bad(reader, "lines of one reply with different codes");
+    if (len > 3 && line[3] != ' ' && line[3] != '-')
+        return bad(reader, "no space or hyphen after a reply code");
+    reader->code = code;
+    bool is_last = len == 3 || line[3] == ' ';
+    add_text(reader, len > 3 ? line + 4 : line + 3, is_first);
+    reader->line_len = 0;
+    return is_last ? REPLY_COMPLETE : REPLY_MORE;
+}
+
+/* Judged byte by byte, so that a peer that never ends its line is found out at its first wrong byte. */
+static enum reply_status on_byte(struct reply_reader *reader, char byte)
+{
+    bool is_after_cr = reader->line_len > 0 && reader->line[reader->line_len - 1] == '\r';
+
+    if (++reader->total_bytes > REPLY_TOTAL_MAX)
+        return bad(reader, "an endless reply");
+    if (byte == '\0')
+        return bad(reader, "a NUL in a reply");
+    if (is_after_cr && byte != '\n')
+        return bad(reader, "a bare CR in a reply");
+    if (!is_after_cr && byte == '\n')
+        return bad(reader, "a bare LF in a reply");
+    if (byte == '\n') {
+        size_t len = reader->line_len - 1;
+        reader->line[len] = '\0';
+        return on_line(reader, len);
+    }
+    if (reader->line_len + 1 >= sizeof reader->line)
+        return bad(reader, "an endless line in a reply");
+    reader->line[reader->line_len++] = byte;
+    return REPLY_MORE;
+}
+
+enum reply_status reply_reader_feed(struct reply_reader *reader, const char *bytes, size_t len,
+                                    size_t *ret_used)
+{
+    enum reply_status status = REPLY_MORE;
+    size_t used = 0;
+
+    while (used < len && status == REPLY_MORE)
+        status = on_byte(reader, bytes[used++]);
+    *ret_used = used;
+    return status;
+}
+
+struct smtp_reply reply_reader_reply(const struct reply_reader *reader)
+{
+    struct smtp_reply reply = { .code = reader->code, .text = reader->text.data };
+
+    (void)memcpy(reply.enhanced, reader->enhanced, sizeof reply.enhanced);
+    return reply;
+}
