@@ -380,7 +380,7 @@ void load_run(const struct load_plan *plan, struct load_result *ret_result)
     make_body(plan);
     ret_result->begin_ns = now_ns();
     ret_result->end_ns = ret_result->begin_ns;
-    uint64_t deadline_ns = ret_result->begin_ns + (uint64_t)plan->time_limit_s * 1000000000u;
+    uint64_t deadline_ns = ret_result->begin_ns + (uint64_t)plan->time_limit_ms * 1000000u;
     for (long i = 0; i < plan->client_count; i++) {
         clients[i].fd = -1;
         client_dial(&clients[i]);

@@ -13,7 +13,7 @@ struct load_plan {
     long client_count;
     long messages_per_session; /* 0: as many as there are */
     long size_bytes;
-    long time_limit_s;
+    long time_limit_ms;
     long first_sequence; /* of the X-Bench-Seq field, which makes every message different */
     bool is_lmtp;
     bool is_pipelining; /* MAIL, RCPT and DATA in one write */

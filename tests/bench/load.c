@@ -19,12 +19,12 @@
 enum { EXIT_USAGE = 2, EXIT_INCOMPLETE = 1 };
 
 static const char usage[] =
-    "usage: bench-load [-l] [-P] [-n COUNT] [-c COUNT] [-d COUNT] [-s BYTES] [-t SECONDS] [-b "
+    "usage: bench-load [-l] [-P] [-n COUNT] [-c COUNT] [-d COUNT] [-s BYTES] [-t MS] [-b "
     "FIRST]\n"
     "                  [-f SENDER] [-r RECIPIENT] unix:PATH|ADDRESS:PORT\n"
     "  -n  messages (100)                     -c  clients at once (1)\n"
     "  -d  messages per connection, 0 = all   -s  size of a message (4K)\n"
-    "  -t  time limit (60)                    -b  first number in X-Bench-Seq (0)\n"
+    "  -t  time limit (60000)                 -b  first number in X-Bench-Seq (0)\n"
     "  -l  LMTP                               -P  MAIL, RCPT and DATA in one write\n";
 
 static bool read_number(int option, struct load_plan *plan, struct error *err)
@@ -39,7 +39,7 @@ static bool read_number(int option, struct load_plan *plan, struct error *err)
         { 'c', &plan->client_count,         1, 20000    },
         { 'd', &plan->messages_per_session, 0, 100000000},
         { 's', &plan->size_bytes,           0, 1 << 30  },
-        { 't', &plan->time_limit_s,         1, 86400    },
+        { 't', &plan->time_limit_ms,        1, 86400000 },
         { 'b', &plan->first_sequence,       0, INT64_MAX},
     };
     int64_t value = 0;
@@ -134,7 +134,7 @@ int main(int argc, char **argv)
         .client_count = 1,
         .messages_per_session = 1,
         .size_bytes = 4096,
-        .time_limit_s = 60,
+        .time_limit_ms = 60000,
         .sender = "bench@src.example",
         .recipient = "user@dest.example",
     };
