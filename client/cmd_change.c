@@ -49,7 +49,7 @@ static int prompt(struct control_client *client, const struct change *change, bo
     int64_t changed = 0;
     int status = ask(client, change, true, &matched, &changed);
 
-    *ret_is_wanted = status == EX_OK && (matched <= 1 || is_confirmed(change, matched));
+    *ret_is_wanted = status == EX_OK && (changed <= 1 || is_confirmed(change, changed));
     if (status == EX_OK && !*ret_is_wanted)
         (void)fputs("outbox: nothing done\n", stderr);
     return status;
@@ -64,7 +64,7 @@ static int apply(struct control_client *client, const struct change *change, boo
     if (status != EX_OK)
         return status;
     if (is_dry_run)
-        (void)printf("%lld message%s\n", (long long)matched, plural(matched));
+        (void)printf("%lld message%s\n", (long long)changed, plural(changed));
     else if (changed > 0)
         (void)printf("%s: %lld message%s\n", change->name, (long long)changed, plural(changed));
     if (matched == 0)
