@@ -39,31 +39,41 @@ static void want_read(struct connection *connection)
         (void)event_del(connection->readable);
 }
 
-static void offer_kept(struct connection *connection)
+static size_t offer_kept(struct connection *connection)
 {
     struct strbuf *input = &connection->input;
 
-    if (input->len > 0)
-        strbuf_consume(input, connection->input_arrived(input->data, input->len, connection->ctx));
+    if (input->len == 0)
+        return 0;
+    size_t used = connection->input_arrived(input->data, input->len, connection->ctx);
+    strbuf_consume(input, used);
+    return used;
 }
 
 static void offer(struct connection *connection, const char *bytes, size_t len)
 {
     if (connection->input.len > 0) {
         strbuf_append(&connection->input, bytes, len);
-        offer_kept(connection);
+        (void)offer_kept(connection);
         return;
     }
     size_t used = connection->input_arrived(bytes, len, connection->ctx);
     strbuf_append(&connection->input, bytes + used, len - used);
 }
 
-/* Output first: the peer may be waiting for it, and what it provokes is not ours to wait for. */
+/* Input may have been left because there was too much output; once that is written, nothing else would bring it up
+   again. */
 static void after_input(struct connection *connection)
 {
-    connection_flush(connection);
-    if (connection->is_over)
-        return;
+    size_t used = 0;
+
+    do {
+        connection_flush(connection);
+        if (connection->is_over)
+            return;
+        bool may_go_on = connection->output.len == 0 && !connection->is_closing;
+        used = may_go_on ? offer_kept(connection) : 0;
+    } while (used > 0);
     trim(&connection->input);
     want_read(connection);
     if (connection->is_read_ended && !connection->is_closing)
@@ -133,7 +143,7 @@ void connection_resume(struct connection *connection)
 {
     if (connection->is_over || connection->is_closing)
         return;
-    offer_kept(connection);
+    (void)offer_kept(connection);
     after_input(connection);
 }
 

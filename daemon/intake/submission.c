@@ -220,6 +220,8 @@ static void after_answer(struct submission *submission)
 
 static void refuse_for(struct submission *submission, const struct error *err)
 {
+    if (!refusal_is_set(&submission->refusal))
+        log_event(LOG_LEVEL_WARNING, submission->id, "not-stored", "reason", err->text, NULL);
     if (err->code == ERROR_FULL)
         (void)refuse(&submission->refusal, 452, "4.3.1", "no space left: try again later");
     else
@@ -359,8 +361,6 @@ static void on_submitted(struct spool_request *request)
         log_accepted(message);
         shared->options.accepted(message, shared->options.ctx);
     } else {
-        log_event(LOG_LEVEL_WARNING, submission->id, "not-stored", "reason", request->error.text,
-                  NULL);
         refuse_for(submission, &request->error);
     }
     spool_submit_free(message);

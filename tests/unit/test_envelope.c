@@ -3,15 +3,15 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include "error.h" /* before cmocka, which makes a macro of fail() */
+
 #include <cmocka.h>
-#undef fail /* error.h has a function of that name */
 
 #include <stdio.h>
 #include <string.h>
 
 #include "address.h"
 #include "cleanup.h"
-#include "error.h"
 
 #include "envelope.h"
 
