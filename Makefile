@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all programs demo test test-clang test-tsan bench bench-full install lint format clean dependencies
+.PHONY: all programs bench-programs demo test test-clang test-tsan bench bench-full install lint format clean dependencies
 
 all: programs
 
@@ -21,7 +21,7 @@ build/release/CMakeCache.txt: CMakePresets.json | dependencies
 	@cmake --preset release > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 
 programs: build/release/CMakeCache.txt
-	@cmake --build build/release --parallel $(JOBS) -- --no-print-directory -s
+	@cmake --build build/release --parallel $(JOBS) --target outboxd outbox sendmail -- --no-print-directory -s
 
 demo: programs
 	@python3 tests/demo/demo.py build/bin
@@ -42,10 +42,14 @@ test-tsan: dependencies
 	@cmake --build --preset tsan --parallel $(JOBS) -- --no-print-directory -s
 	@ctest --preset tsan --parallel $(JOBS) -L threads
 
-bench: programs
+bench bench-full: bench-programs
+bench-programs: programs
+	@cmake --build build/release --parallel $(JOBS) --target bench-load bench-sink bench-bound -- --no-print-directory -s
+
+bench:
 	@python3 tests/bench/bench.py build/bin
 
-bench-full: programs
+bench-full:
 	@python3 tests/bench/bench.py build/bin --full
 
 install: programs

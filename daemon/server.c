@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -106,15 +106,20 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     log_line(LOG_LEVEL_INFO, "reload", "%s is in force", config->path);
 }
 
+static bool is_settled(const struct server *server)
+{
+    return (server->intake == NULL || intake_is_idle(server->intake)) &&
+           (server->dispatcher == NULL || dispatcher_is_idle(server->dispatcher)) &&
+           (server->control == NULL || control_is_idle(server->control));
+}
+
 static void on_stop_check(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
-    bool is_idle = intake_is_idle(server->intake) && dispatcher_is_idle(server->dispatcher) &&
-                   control_is_idle(server->control);
 
     (void)fd;
     (void)what;
-    if (is_idle || clock_monotonic_ms() >= server->stop_deadline_ms)
+    if (is_settled(server) || clock_monotonic_ms() >= server->stop_deadline_ms)
         (void)event_base_loopbreak(server->base);
 }
 
@@ -234,12 +239,19 @@ static void stop(struct server *server)
     if (server->delivery != NULL)
         delivery_stop(server->delivery, STOP_CUT_MS);
     settle_until(server, STOP_RECORD_MS);
+    if (!is_settled(server)) {
+        /* As after a crash: what was committed is kept, what was not has not been promised. */
+        log_line(LOG_LEVEL_ERROR, "stop", "the spool does not answer; leaving without it");
+        log_stop();
+        _exit(EXIT_STATUS_TEMPORARY);
+    }
     control_free(server->control);
     intake_free(server->intake);
     if (server->spool != NULL)
         spool_stop(server->spool);
     if (server->resolver != NULL)
         resolver_stop(server->resolver, RESOLVER_GRACE_MS);
+    delivery_free(server->delivery);
     mailbox_free(server->mailbox); /* what is still under way arrives at the dispatcher */
     dispatcher_free(server->dispatcher);
     for (size_t i = 0; i < COUNT_OF(server->signals); i++)
