@@ -120,7 +120,7 @@ static void log_outcome(const struct flight *flight, const struct delivery_order
                         const struct delivery_recipient *recipient,
                         const struct settlement *settlement)
 {
-    char code[8] = "";
+    char code[16] = "";
     char next[UNITS_TEXT_SIZE] = "";
     char seconds[UNITS_TEXT_SIZE];
     const char *event = settlement->state == RECIPIENT_QUEUED

@@ -57,7 +57,7 @@ static void record(struct dispatcher *dispatcher, const struct lane *lane, bool 
 
 static void log_trouble(const struct lane *lane, const struct delivery_order *order)
 {
-    char code[8] = "";
+    char code[16] = "";
     char until[UNITS_TEXT_SIZE] = "";
     const struct circuit *circuit = &lane->circuit;
 
