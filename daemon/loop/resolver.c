@@ -265,7 +265,7 @@ static bool worker_start(struct worker *worker, const char *name, struct error *
     worker->farewell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (worker->farewell_fd < 0)
         return fail(err, ERROR_BUSY, "start resolver: %s", strerror(errno));
-    worker->thread = loop_thread_new(name, &no_hooks, NULL, err);
+    worker->thread = loop_thread_new(name, &no_hooks, worker, err);
     return worker->thread != NULL && loop_thread_start(worker->thread, err);
 }
 
