@@ -243,6 +243,15 @@ static void read_list(struct complaints *complaints, const struct config_key *ke
         read_scalar(complaints, key, config_setting_get_elem(setting, (unsigned)i), list);
 }
 
+/* "none" asks for what this version does anyway. */
+static bool is_none(const struct config_key *key, const config_setting_t *setting)
+{
+    const char *text = config_setting_get_string(setting);
+
+    return key->type == TYPE_PATH && key->words != NULL && text != NULL &&
+           strcmp(text, key->words) == 0;
+}
+
 void config_value_read(struct complaints *complaints, const struct config_key *key,
                        const config_setting_t *setting, void *source)
 {
@@ -253,7 +262,7 @@ void config_value_read(struct complaints *complaints, const struct config_key *k
         read_list(complaints, key, setting, place);
     else if (parsers[key->type] != NULL)
         read_scalar(complaints, key, setting, place);
-    if (key->is_unsupported)
+    if (key->is_unsupported && !is_none(key, setting))
         complain_mildly(complaints, config_setting_source_line(setting),
                         "%s: not supported by this version yet, ignored", key->name);
 }
