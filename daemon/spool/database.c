@@ -161,7 +161,6 @@ static bool connect_to(struct database *database, const char *name, struct error
     sqlite3 *handle = database->handle;
     (void)sqlite3_extended_result_codes(handle, 1);
     (void)sqlite3_busy_timeout(handle, BUSY_WAIT_MS);
-    (void)sqlite3_wal_hook(handle, on_commit, database);
     /* Until we know that the file is ours and whole, closing must not write to it either. */
     (void)sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     (void)sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -285,6 +284,8 @@ bool database_open(struct database *database, const char *directory, struct erro
         !pragmas_check(database, false, err) || !prepare_all(database, err))
         return fail_context(err, "%s/%s", directory, SPOOL_FILE);
     (void)sqlite3_db_config(database->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    /* After wal_autocheckpoint, which uses the same hook. */
+    (void)sqlite3_wal_hook(database->handle, on_commit, database);
     /* The log exists since the first read: its name must survive a power loss as well. */
     return database_directory_sync(database->directory_fd, directory, err);
 }

@@ -77,15 +77,28 @@ char *column_text_copy(sqlite3_stmt *query, int column)
     return xstrdup_or_null(column_text(query, column));
 }
 
-static enum error_code code_of(int rc, int system_errno)
+/* Why the last write failed. sqlite3_system_errno() does not know it when a COMMIT fails. */
+static int write_errno(struct database *database)
+{
+    sqlite3_file *log = NULL;
+    int number = 0;
+
+    (void)sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log != NULL && log->pMethods != NULL)
+        (void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+    if (number == 0)
+        (void)sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
+static enum error_code code_of(int rc, int number)
 {
     switch (rc & 0xff) {
     case SQLITE_FULL:
         return ERROR_FULL;
     case SQLITE_IOERR:
         /* Only writing can lack space. A sync that fails, for whatever reason, has an unknown outcome. */
-        if (rc != SQLITE_IOERR_FSYNC && rc != SQLITE_IOERR_DIR_FSYNC &&
-            (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG))
+        if (rc == SQLITE_IOERR_WRITE && (number == ENOSPC || number == EDQUOT || number == EFBIG))
             return ERROR_FULL;
         return ERROR_IO;
     case SQLITE_CORRUPT:
@@ -103,9 +116,9 @@ static enum error_code code_of(int rc, int system_errno)
 bool query_fail(struct database *database, struct error *err)
 {
     int rc = sqlite3_extended_errcode(database->handle);
-    int system_errno = sqlite3_system_errno(database->handle);
+    int number = (rc & 0xff) == SQLITE_IOERR ? write_errno(database) : 0;
 
-    return fail(err, code_of(rc, system_errno), "%s (SQLite error %d%s%s)",
-                sqlite3_errmsg(database->handle), rc, system_errno != 0 ? ", " : "",
-                system_errno != 0 ? strerror(system_errno) : "");
+    return fail(err, code_of(rc, number), "%s (SQLite error %d%s%s)",
+                sqlite3_errmsg(database->handle), rc, number != 0 ? ", " : "",
+                number != 0 ? strerror(number) : "");
 }
