@@ -133,7 +133,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     for_each_session(intake, check_idle);
-    (void)users_sweep(intake->shared.users, clock_monotonic_ms());
+    users_sweep(intake->shared.users, clock_monotonic_ms());
 }
 
 static bool start_housekeeping(struct intake *intake)

@@ -134,10 +134,8 @@ void user_cancel(struct user *user, struct user_waiter *waiter)
     TAILQ_REMOVE(&user->waiting, waiter, link);
 }
 
-size_t users_sweep(struct users *users, int64_t now_ms)
+void users_sweep(struct users *users, int64_t now_ms)
 {
-    size_t left = 0;
-
     for (size_t i = 0; i < USER_BUCKETS; i++) {
         struct user *next = NULL;
         for (struct user *user = LIST_FIRST(&users->buckets[i]); user != NULL; user = next) {
@@ -145,9 +143,6 @@ size_t users_sweep(struct users *users, int64_t now_ms)
             bool is_stale = user->references == 0 && !user_is_known(user, now_ms);
             if (is_stale && user->lookup == NULL)
                 user_free(user);
-            else
-                left++;
         }
     }
-    return left;
 }

@@ -46,5 +46,5 @@ bool user_is_known(const struct user *user, int64_t now_ms);
 /* Asks for the name; waiter->known runs once, later, unless user_cancel came first. */
 void users_ask(struct users *users, struct user *user, struct user_waiter *waiter);
 void user_cancel(struct user *user, struct user_waiter *waiter);
-/* Forgets users without sessions whose names are stale. Returns how many users are left. */
-size_t users_sweep(struct users *users, int64_t now_ms);
+/* Forgets users without sessions whose names are stale. */
+void users_sweep(struct users *users, int64_t now_ms);

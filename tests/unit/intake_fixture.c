@@ -7,20 +7,17 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
 #include <event2/event.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "blob.h"
 #include "cleanup.h"
-#include "glob.h"
+#include "strbuf.h"
 #include "xalloc.h"
 
 #include "clock.h"
@@ -30,8 +27,6 @@
 #include "mailbox.h"
 #include "resolver.h"
 #include "spool.h"
-
-enum { PATIENCE_MS = 20000 };
 
 /* --- Between intake and spool --- */
 
@@ -135,6 +130,50 @@ void fixture_release_spool(void)
         else
             __real_spool_chunk_append(held->spool, held->chunk);
     }
+}
+
+/* --- Between intake and resolver --- */
+
+void __real_resolver_user(struct resolver *resolver, uid_t uid, struct mailbox *reply_to,
+                          resolver_user_fn *done, void *ctx);
+void __wrap_resolver_user(struct resolver *resolver, uid_t uid, struct mailbox *reply_to,
+                          resolver_user_fn *done, void *ctx);
+
+static bool is_resolver_held;
+static struct { /* one is enough: a user is asked for once at a time */
+    struct resolver *resolver;
+    uid_t uid;
+    struct mailbox *reply_to;
+    resolver_user_fn *done;
+    void *ctx;
+} held_question;
+
+void __wrap_resolver_user(struct resolver *resolver, uid_t uid, struct mailbox *reply_to,
+                          resolver_user_fn *done, void *ctx)
+{
+    if (!is_resolver_held) {
+        __real_resolver_user(resolver, uid, reply_to, done, ctx);
+        return;
+    }
+    assert_null(held_question.resolver);
+    held_question.resolver = resolver;
+    held_question.uid = uid;
+    held_question.reply_to = reply_to;
+    held_question.done = done;
+    held_question.ctx = ctx;
+}
+
+void fixture_hold_resolver(void)
+{
+    is_resolver_held = true;
+}
+
+void fixture_release_resolver(void)
+{
+    is_resolver_held = false;
+    if (held_question.resolver != NULL)
+        __real_resolver_user(TAKE(held_question.resolver), held_question.uid,
+                             held_question.reply_to, held_question.done, held_question.ctx);
 }
 
 /* --- The server --- */
@@ -249,6 +288,13 @@ void fixture_open(struct fixture *fixture, const char *config, int64_t idle_ms)
         fail_msg("%s", err.text);
 }
 
+void fixture_reload(struct fixture *fixture, const char *config)
+{
+    config_unref(fixture->config);
+    fixture->config = load_config(fixture, config);
+    intake_reload(fixture->intake, fixture->config);
+}
+
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
 {
     (void)status;
@@ -257,7 +303,7 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
     return remove(path);
 }
 
-static void step(struct fixture *fixture, int64_t deadline_ms)
+void fixture_step(struct fixture *fixture, int64_t deadline_ms)
 {
     if (clock_monotonic_ms() > deadline_ms)
         fail_msg("nothing happened for too long");
@@ -273,11 +319,11 @@ void fixture_run(struct fixture *fixture)
 
 void fixture_settle(struct fixture *fixture)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    int64_t deadline_ms = clock_monotonic_ms() + FIXTURE_PATIENCE_MS;
 
     fixture_run(fixture);
     while (!intake_is_idle(fixture->intake))
-        step(fixture, deadline_ms);
+        fixture_step(fixture, deadline_ms);
 }
 
 void fixture_close(struct fixture *fixture)
@@ -306,10 +352,10 @@ static void on_answer(struct spool_request *request)
 
 static void await(struct fixture *fixture, const bool *is_done)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    int64_t deadline_ms = clock_monotonic_ms() + FIXTURE_PATIENCE_MS;
 
     while (!*is_done)
-        step(fixture, deadline_ms);
+        fixture_step(fixture, deadline_ms);
 }
 
 uint64_t fixture_stored_count(struct fixture *fixture)
@@ -351,154 +397,4 @@ char *fixture_read_body(struct fixture *fixture, const struct accepted_message *
     char *bytes = strbuf_take(&body, ret_len);
     strbuf_done(&body);
     return bytes;
-}
-
-/* --- Clients --- */
-
-void client_open(struct client *client, struct fixture *fixture)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-    *client = (struct client){ .fixture = fixture };
-    strbuf_init(&client->received);
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%.60s/run/submit.sock",
-                   fixture->directory);
-    client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_true(client->fd >= 0);
-    assert_int_equal(connect(client->fd, (struct sockaddr *)&address, sizeof address), 0);
-}
-
-static size_t count_lines(const char *text, size_t len)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < len; i++)
-        if (text[i] == '\n')
-            count++;
-    return count;
-}
-
-static void receive(struct client *client)
-{
-    char bytes[4096];
-
-    while (!client->is_closed) {
-        ssize_t n = read(client->fd, bytes, sizeof bytes);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n <= 0) {
-            client->is_closed = true;
-            return;
-        }
-        strbuf_append(&client->received, bytes, (size_t)n);
-        client->line_count += count_lines(bytes, (size_t)n);
-    }
-}
-
-static size_t try_send(struct client *client, const char *bytes, size_t len)
-{
-    ssize_t n = send(client->fd, bytes, len, MSG_NOSIGNAL);
-
-    if (n >= 0)
-        return (size_t)n;
-    if (errno != EAGAIN)
-        client->is_closed = true;
-    return 0;
-}
-
-void client_send(struct client *client, const char *bytes, size_t len)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-
-    while (len > 0 && !client->is_closed) {
-        size_t n = try_send(client, bytes, len);
-        bytes += n;
-        len -= n;
-        receive(client);
-        if (n == 0 && !client->is_closed)
-            step(client->fixture, deadline_ms);
-    }
-}
-
-void client_send_text(struct client *client, const char *text)
-{
-    client_send(client, text, strlen(text));
-}
-
-void client_send_bytewise(struct client *client, const char *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        client_send(client, bytes + i, 1);
-        fixture_run(client->fixture);
-    }
-}
-
-size_t client_send_until_blocked(struct client *client, const char *bytes, size_t len)
-{
-    size_t sent = 0;
-
-    for (unsigned idle = 0; sent < len && idle < 50;) {
-        size_t n = try_send(client, bytes + sent, len - sent);
-        sent += n;
-        idle = n > 0 ? 0 : idle + 1;
-        fixture_run(client->fixture);
-    }
-    return sent;
-}
-
-void client_await_lines(struct client *client, size_t count)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-
-    receive(client);
-    while (!client->is_closed && client->line_count < count) {
-        step(client->fixture, deadline_ms);
-        receive(client);
-    }
-}
-
-void client_await_close(struct client *client)
-{
-    client_await_lines(client, SIZE_MAX);
-}
-
-void client_expect(struct client *client, const char *patterns)
-{
-    const char *line = client->received.data;
-    const char *pattern = patterns;
-
-    while (*line != '\0' || *pattern != '\0') {
-        size_t pattern_len = strcspn(pattern, "\n");
-        size_t line_len = strcspn(line, "\r");
-        AUTO_FREE char *one_pattern = xstrndup(pattern, pattern_len);
-        AUTO_FREE char *one_line = xstrndup(line, line_len);
-        if (!glob_matches(one_pattern, one_line) || strncmp(line + line_len, "\r\n", 2) != 0)
-            fail_msg("expected \"%s\", heard \"%s\"", one_pattern, one_line);
-        line += line_len + 2;
-        pattern += pattern_len;
-        if (*pattern == '\n')
-            pattern++;
-    }
-    strbuf_clear(&client->received);
-    client->line_count = 0;
-}
-
-void client_await(struct client *client, const char *patterns)
-{
-    size_t len = strlen(patterns);
-    bool is_last_open = len > 0 && patterns[len - 1] != '\n';
-
-    client_await_lines(client, count_lines(patterns, len) + (is_last_open ? 1 : 0));
-    client_expect(client, patterns);
-}
-
-void client_shutdown_write(struct client *client)
-{
-    (void)shutdown(client->fd, SHUT_WR);
-}
-
-void client_close(struct client *client)
-{
-    (void)close(client->fd);
-    strbuf_done(&client->received);
 }

@@ -1,11 +1,11 @@
-/* The real intake on a socket in a temporary directory, with the real spool, resolver and configuration, and clients
-   that share its event loop: what a test says is done in a fixed order, and nothing sleeps. */
+/* The real intake on a socket in a temporary directory, with the real spool, resolver and configuration. Its
+   clients (intake_client.h) share its event loop: what a test says is done in a fixed order, and nothing sleeps. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "strbuf.h"
+enum { FIXTURE_PATIENCE_MS = 20000 };
 
 struct event;
 struct event_base;
@@ -45,8 +45,11 @@ struct fixture {
 
 /* config is appended to a minimal one (smarthosts "one" and "two"). idle_ms 0: the usual. */
 void fixture_open(struct fixture *fixture, const char *config, int64_t idle_ms);
+void fixture_reload(struct fixture *fixture, const char *config);
 /* Waits until the sessions of closed clients are gone. */
 void fixture_close(struct fixture *fixture);
+/* One turn of the loop that may wait; fails the test behind the deadline. */
+void fixture_step(struct fixture *fixture, int64_t deadline_ms);
 /* Everybody acts on what is there now. */
 void fixture_run(struct fixture *fixture);
 /* Runs the loop until there is no session and nothing on its way into the spool. */
@@ -64,29 +67,6 @@ void fixture_fail_next(enum fixture_fault fault, unsigned count, int error_code)
 void fixture_hold_spool(void);
 size_t fixture_held_count(void);
 void fixture_release_spool(void);
-
-struct client {
-    struct fixture *fixture;
-    int fd;
-    bool is_closed; /* the server has closed, or broken */
-    struct strbuf received;
-    size_t line_count; /* in received */
-};
-
-void client_open(struct client *client, struct fixture *fixture);
-/* Writes all of it, running the loop whenever the socket is full. */
-void client_send(struct client *client, const char *bytes, size_t len);
-void client_send_text(struct client *client, const char *text);
-/* One write per byte, each of which the server has read before the next. */
-void client_send_bytewise(struct client *client, const char *bytes, size_t len);
-/* As much as the socket takes while the server reads; returns how much that was. */
-size_t client_send_until_blocked(struct client *client, const char *bytes, size_t len);
-/* Runs the loop until so many complete lines have come, or the server has closed. */
-void client_await_lines(struct client *client, size_t count);
-void client_await_close(struct client *client);
-/* The lines received so far, each against its glob; patterns are separated by '\n'. Then forgets them. */
-void client_expect(struct client *client, const char *patterns);
-/* Awaits as many lines as there are patterns first. */
-void client_await(struct client *client, const char *patterns);
-void client_shutdown_write(struct client *client);
-void client_close(struct client *client);
+/* Likewise for questions about users. */
+void fixture_hold_resolver(void);
+void fixture_release_resolver(void);
