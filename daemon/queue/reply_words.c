@@ -78,6 +78,14 @@ static size_t host_len(const char *text)
     return memmem(text, at, "Exception", strlen("Exception")) != NULL ? 0 : at;
 }
 
+/* "\"anything\"": the length with both quotes, 0 when it has no end on this line. Subjects and names stand there. */
+static size_t quotation_len(const char *text)
+{
+    size_t len = text[0] == '"' ? 1 + strcspn(text + 1, "\"\n") : 0;
+
+    return len > 0 && text[len] == '"' ? len + 1 : 0;
+}
+
 /* Whether text is another reply: "550 5.1.1 ...", or a code behind a colon or an opening bracket. */
 static bool is_quoted_reply(const char *text, char before)
 {
@@ -105,6 +113,8 @@ void reply_words_of(const char *whole_text, char ret_words[REPLY_WORDS_SIZE])
         size_t skipped = is_start ? address_len(text) : 0;
         if (skipped == 0 && is_start)
             skipped = host_len(text);
+        if (skipped == 0 && before != '\0')
+            skipped = quotation_len(text);
         if (skipped > 0) {
             text += skipped;
             before = 'x';

@@ -1,5 +1,6 @@
 /* The words of a reply, as rules look for them. What other people put into it is taken out first, because whoever
-   chooses an address must not choose a verdict: addresses, host names, URLs, and replies quoted inside this one. */
+   chooses an address must not choose a verdict: addresses, host names, URLs, quotations, and replies repeated inside
+   this one. */
 #pragma once
 #include <stdbool.h>
 

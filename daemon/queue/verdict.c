@@ -95,9 +95,10 @@ static const struct {
   /* clang-format on */
 };
 
+/* An empty alternative matches the empty text. */
 static bool glob_any(const char *alternatives, const char *text)
 {
-    while (*alternatives != '\0') {
+    for (;;) {
         char pattern[32];
         size_t len = strcspn(alternatives, "|");
         MUST(len < sizeof pattern);
@@ -105,9 +106,10 @@ static bool glob_any(const char *alternatives, const char *text)
         pattern[len] = '\0';
         if (glob_matches(pattern, text))
             return true;
-        alternatives += len + (alternatives[len] == '|' ? 1 : 0);
+        if (alternatives[len] == '\0')
+            return false;
+        alternatives += len + 1;
     }
-    return false;
 }
 
 /* "1.1" of "5.1.1". The class digit says no more than the code; a caller's contradiction is not believed. */

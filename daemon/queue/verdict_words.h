@@ -38,7 +38,7 @@
     " sending limit| sending*limit | outbound*quota | email quota | message quota | messages quota |" \
     " mail quota | sent too many | send limit | relay limit | messaging limit | relay quota |" \
     " email limit | message limit | messages limit | limit of messages | sender*exceeded |" \
-    " recipient limit*exceeded | your quota | account*quota | account*limit "
+    " recipient limit*exceeded | your quota | your account*quota | your account*limit "
 
 /* Money rather than time solves these. */
 #define WORDS_PAYMENT \
@@ -135,7 +135,8 @@
     " not allowed to send | your account | sending*suspended | sending*disabled | sending*paused |" \
     " sending denied | outgoing*blocked | outgoing*disabled | outbound*blocked | bad outbound sender |" \
     " banned sender | spam abuse | blocked from sending | verdict*suspend | verdict*hip|" \
-    " restricted from sending | outbound*restricted | outgoing*suspended "
+    " restricted from sending | outbound*restricted | outgoing*suspended | unusual sending activity |" \
+    " unusual activity | not permitted to send mail | sending is blocked "
 
 #define WORDS_RELAY \
     " relay access denied | relaying denied | relay denied | relay not permitted | relaying not |" \
@@ -149,7 +150,8 @@
     " message content | mail content | content denied | policy reason| policy restriction|" \
     " policy violation | content policy | local policy | virus | malware | infected | trojan |" \
     " attachment*not | attachment*block| attachment*reject| banned file | executable |" \
-    " forbidden content | objectionable | spam score | suspicious "
+    " forbidden content | objectionable | spam score | suspicious | its content | security issue |" \
+    " policy that prohibited "
 
 #define WORDS_TOO_LARGE \
     " message*too large | message*too big | message*too long | message size | size limit |" \
