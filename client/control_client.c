@@ -4,15 +4,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "error.h"
 #include "locate.h"
 #include "xalloc.h"
 
 struct control_client {
-    FILE *stream;
-    char *line; /* of getline */
+    FILE *stream; /* to read only: stdio cannot turn a socket around while input is buffered */
+    char *line;   /* of getline */
     size_t line_size;
 };
 
@@ -22,7 +24,7 @@ struct control_client *control_client_new(const struct location *location, struc
 
     if (fd < 0)
         return NULL;
-    FILE *stream = fdopen(fd, "r+");
+    FILE *stream = fdopen(fd, "r");
     if (stream == NULL) {
         (void)fail(err, ERROR_BUSY, "speak to outboxd: %s", strerror(errno));
         (void)close(fd);
@@ -44,10 +46,17 @@ void control_client_free(struct control_client *client)
 
 bool control_client_send(struct control_client *client, const json_t *request, struct error *err)
 {
-    if (json_dumpf(request, client->stream, JSON_COMPACT) != 0)
-        return fail(err, ERROR_USAGE, "an argument is not valid UTF-8, or outboxd is gone");
-    if (fputc('\n', client->stream) == EOF || fflush(client->stream) != 0)
-        return fail(err, ERROR_BUSY, "speak to outboxd: %s", strerror(errno));
+    AUTO_FREE char *text = json_dumps(request, JSON_COMPACT);
+
+    if (text == NULL)
+        return fail(err, ERROR_USAGE, "an argument is not valid UTF-8");
+    AUTO_FREE char *line = xasprintf("%s\n", text);
+    for (size_t sent = 0; sent < strlen(line);) {
+        ssize_t n = send(fileno(client->stream), line + sent, strlen(line) - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return fail(err, ERROR_BUSY, "speak to outboxd: %s", strerror(errno));
+        sent += n > 0 ? (size_t)n : 0;
+    }
     return true;
 }
 
