@@ -32,7 +32,7 @@ void filter_free(struct filter *filter);
 bool filter_is_default(const struct filter *filter);
 bool filter_matches(const struct filter *filter, const struct filter_row *row, int64_t now_s);
 
-/* What an index can use: the exact id, the smarthost, or the states asked for; "" / NULL when not restricted. */
+/* What an index can use: the exact id ("" when not restricted), the smarthost (NULL), or the states asked for. */
 const char *filter_exact_id(const struct filter *filter);
 const char *filter_exact_smarthost(const struct filter *filter);
 /* Bit (1 << state) for every state that can match at all. */

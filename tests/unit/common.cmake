@@ -1,0 +1,7 @@
+add_unit_test(test_address USES common)
+add_unit_test(test_escape USES common)
+add_unit_test(test_glob USES common)
+add_unit_test(test_queue_id USES common)
+add_unit_test(test_strbuf USES common)
+add_unit_test(test_units USES common)
+add_unit_test(test_when USES common)
