@@ -3,9 +3,12 @@
    Who the caller is comes from the kernel (SO_PEERCRED). Knows nothing of delivery: what was accepted is told to a
    callback.
 
-   RFC 5321, 2033 (LMTP), 1870, 2034, 2920, 6152, 6531. Line ends are strict: a bare CR or LF refuses the message.
-   Limits: command line 4096 bytes, header 256 KiB, line 998 bytes (header and body), recipients-max, 5 minutes of silence, connections per user;
-   bytes between intake and spool 64 MiB in all, 8 MiB per user (beyond, sockets are not read). */
+   RFC 5321, 2033 (LMTP), 1870, 2034, 2920, 6152, 6531, 9422. Line ends are strict: a bare CR or LF refuses the message.
+   Addresses in UTF-8 are taken without SMTPUTF8 too, since programs of the same machine often don't ask; 8-bit header
+   fields without it count as an 8-bit body. DSN and other parameters of later versions are refused with 555.
+   Limits: command line 4096 bytes, header 256 KiB, line 998 bytes (header and body), recipients-max, 5 minutes of
+   silence, sessions per user and in all (the last places are for newcomers and root); bytes between intake and spool
+   64 MiB in all, 8 MiB per user (beyond, sockets are not read). */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +39,7 @@ struct intake_options {
 
 /* Listens on runtime-directory/submit.sock. */
 struct intake *intake_start(const struct intake_options *options, struct error *err);
-/* New sessions follow the new configuration, running ones keep theirs. */
+/* New sessions follow the new configuration, running ones keep theirs; the socket stays where it is. */
 void intake_reload(struct intake *intake, const struct config *config);
 /* Stops listening; idle sessions hear 421 and end, a session that waits for the spool gets its answer first. */
 void intake_stop(struct intake *intake);

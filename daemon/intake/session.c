@@ -129,6 +129,13 @@ static void end_for_stop(struct session *session)
     session_end(session);
 }
 
+/* The daemon does not wait for clients that do not read what it has told them. */
+static void cut(struct session *session)
+{
+    connection_flush(&session->connection);
+    connection_break(&session->connection);
+}
+
 static void conclude(struct session *session, const char *id, const struct refusal *refusal)
 {
     session->submission = NULL;
@@ -148,8 +155,8 @@ static void on_submission_done(const char *id, const struct refusal *refusal, vo
 
     session->active_at_ms = clock_monotonic_ms();
     conclude(session, id, refusal);
-    if (session->state == SESSION_CLOSING)
-        connection_flush(&session->connection);
+    if (session->is_stopping)
+        cut(session);
     else
         connection_resume(&session->connection);
 }
@@ -361,10 +368,11 @@ void session_start(struct intake_shared *shared, const struct config *config, st
 void session_stop(struct session *session)
 {
     session->is_stopping = true;
-    if (session->state == SESSION_COMMIT || session->state == SESSION_CLOSING)
+    if (session->state == SESSION_COMMIT)
         return;
-    end_for_stop(session);
-    connection_flush(&session->connection);
+    if (session->state != SESSION_CLOSING)
+        end_for_stop(session);
+    cut(session);
 }
 
 void session_check_idle(struct session *session, int64_t now_ms, int64_t limit_ms)

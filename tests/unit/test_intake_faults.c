@@ -245,6 +245,27 @@ static void test_stop_while_the_name_is_unknown(void **state)
     fixture_close(&fixture);
 }
 
+/* Neither the last reply nor what came before it can be written. */
+static void test_stop_with_a_client_that_does_not_read(void **state)
+{
+    AUTO_STRBUF struct strbuf input;
+    struct fixture fixture;
+    struct client client;
+
+    (void)state;
+    fixture_open(&fixture, "", 0);
+    strbuf_init(&input);
+    while (input.len < 1024 * 1024)
+        strbuf_append_text(&input, "HELP\r\n");
+    client_open(&client, &fixture);
+    assert_true(client_send_until_blocked(&client, input.data, input.len) < input.len);
+    intake_stop(fixture.intake);
+    fixture_run(&fixture);
+    assert_true(intake_is_idle(fixture.intake));
+    client_close(&client);
+    fixture_close(&fixture);
+}
+
 static void test_reload(void **state)
 {
     struct fixture fixture;
@@ -357,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_slow_user_database),
         cmocka_unit_test(test_stop_while_the_name_is_unknown),
+        cmocka_unit_test(test_stop_with_a_client_that_does_not_read),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_passed_descriptors_are_dropped),
         cmocka_unit_test(test_client_that_does_not_read),
