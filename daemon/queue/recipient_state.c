@@ -62,9 +62,10 @@ bool recipient_state_is_final(enum recipient_state state)
 
 enum recipient_state message_state(const unsigned counts[RECIPIENT_STATE_COUNT])
 {
-    for (size_t i = 0; i < COUNT_OF(precedence); i++)
-        if (counts[precedence[i]] > 0)
-            return precedence[i];
-    MUST(!"a message has at least one recipient");
-    return RECIPIENT_STATE_COUNT;
+    size_t i = 0;
+
+    while (i + 1 < COUNT_OF(precedence) && counts[precedence[i]] == 0)
+        i++;
+    MUST(counts[precedence[i]] > 0);
+    return precedence[i];
 }

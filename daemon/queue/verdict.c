@@ -160,39 +160,43 @@ static bool is_success(enum verdict_stage stage, int code)
     return code >= 200 && code <= 299;
 }
 
+static bool rule_matches(const struct verdict_rule *rule, const char *provider,
+                         enum verdict_stage stage, const struct smtp_reply *reply,
+                         const char *words)
+{
+    if ((rule->stages & (1u << stage)) == 0 || reply->code < rule->codes.first ||
+        reply->code > rule->codes.last)
+        return false;
+    if (rule->enhanced != NULL && !glob_any(rule->enhanced, subject_detail(reply)))
+        return false;
+    if (rule->provider != NULL && (provider == NULL || !glob_any(rule->provider, provider)))
+        return false;
+    return rule->text == NULL || reply_words_match(words, rule->text);
+}
+
 struct verdict verdict_of_reply(const char *provider, enum verdict_stage stage,
                                 const struct smtp_reply *reply)
 {
     char words[REPLY_WORDS_SIZE];
-    const char *detail = subject_detail(reply);
+    size_t i = 0;
 
     MUST(stage < STAGE_COUNT);
     if (is_success(stage, reply->code))
         return (struct verdict){ .is_success = true, .class = CLASS_NONE, .rule = "success" };
     reply_words_of(reply->text != NULL ? reply->text : "", words);
-    for (size_t i = 0; i < verdict_rule_count; i++) {
-        const struct verdict_rule *rule = &verdict_rules[i];
-        if ((rule->stages & (1u << stage)) == 0 || reply->code < rule->codes.first ||
-            reply->code > rule->codes.last)
-            continue;
-        if (rule->enhanced != NULL && !glob_any(rule->enhanced, detail))
-            continue;
-        if (rule->provider != NULL && (provider == NULL || !glob_any(rule->provider, provider)))
-            continue;
-        if (rule->text != NULL && !reply_words_match(words, rule->text))
-            continue;
-        struct verdict verdict = {
-            .is_permanent = rule->action == ACTION_BOUNCE,
-            .class = rule->class,
-            .scope = rule->scope,
-            .action = rule->action,
-            .wait_s = rule->wait_s,
-            .rule = rule->name,
-        };
-        return without_blame(verdict, stage);
-    }
-    MUST(!"the last rule matches everything");
-    return (struct verdict){ .is_success = false };
+    /* The last row matches what is left. */
+    while (i + 1 < verdict_rule_count &&
+           !rule_matches(&verdict_rules[i], provider, stage, reply, words))
+        i++;
+    struct verdict verdict = {
+        .is_permanent = verdict_rules[i].action == ACTION_BOUNCE,
+        .class = verdict_rules[i].class,
+        .scope = verdict_rules[i].scope,
+        .action = verdict_rules[i].action,
+        .wait_s = verdict_rules[i].wait_s,
+        .rule = verdict_rules[i].name,
+    };
+    return without_blame(verdict, stage);
 }
 
 struct verdict verdict_of_trouble(enum verdict_stage stage, enum trouble trouble)

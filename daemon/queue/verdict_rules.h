@@ -13,7 +13,8 @@ struct verdict_rule {
     const char *name; /* "what it looks at, what it found"; shown to people, kept stable */
     unsigned stages;  /* bits 1 << STAGE_ */
     struct code_range codes;
-    const char *enhanced; /* alternatives of "subject.detail" with '*', separated by '|'; NULL: any or none */
+    const char *
+        enhanced; /* alternatives of "subject.detail" with '*', separated by '|'; NULL: any or none */
     const char *text;     /* alternatives, see reply_words_match; NULL: any */
     const char *provider; /* alternatives; NULL: any */
     enum verdict_class class;
