@@ -19,7 +19,8 @@
 
 enum { FILE_SIZE_MAX = 1 << 20 };
 
-static const char longest_socket_name[] = "/control.sock";
+/* What is put behind runtime-directory; the longest of them. */
+#define LONGEST_SOCKET_NAME "/control.sock"
 
 unsigned config_line_of(const config_setting_t *group, const char *key)
 {
@@ -124,7 +125,7 @@ static uid_t check_user(struct complaints *complaints, const config_setting_t *r
 static void check_top(struct complaints *complaints, const config_setting_t *root,
                       const struct config *config)
 {
-    size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path - sizeof longest_socket_name;
+    size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path - sizeof LONGEST_SOCKET_NAME;
 
     /* NULL when the value was complained about already. */
     if (config->runtime_directory != NULL && strlen(config->runtime_directory) > room)
