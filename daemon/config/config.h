@@ -23,9 +23,8 @@ struct smarthost_config {
     enum tls_mode tls;
     bool may_send_plaintext; /* allow-plaintext: tls = none and AUTH without TLS beyond loopback */
     char *username;          /* NULL: no AUTH */
-    char
-        *password; /* the secret itself, read when the configuration was; NULL: none. Never shown */
-    char *ca_file; /* NULL: the system's store */
+    char *password;          /* itself, read when the file was; NULL: none. Never shown */
+    char *ca_file;           /* NULL: the system's store */
     unsigned connections_max;
     unsigned messages_per_connection;
     unsigned recipients_max; /* per transaction */

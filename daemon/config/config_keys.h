@@ -42,8 +42,7 @@ struct config_key {
     const char *fallback; /* as it would stand in the file; NULL: none, or computed */
     const char *minimum;  /* likewise; NULL: no range */
     const char *maximum;
-    const char
-        *words; /* TYPE_WORD: what is accepted, by spaces. TYPE_PATH: what stands for "no path" */
+    const char *words;   /* what is accepted, by spaces; for TYPE_PATH, what stands for "none" */
     bool is_unsupported; /* read, and reported as not acted on yet */
     const char *help;
 };
