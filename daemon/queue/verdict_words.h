@@ -36,8 +36,8 @@
 #define WORDS_OWN_QUOTA \
     " submission quota | submissionquotaexceeded| senders*quota | sender*quota | sending quota |" \
     " sending limit| sending*limit | outbound*quota | email quota | message quota | messages quota |" \
-    " mail quota | sent too many | send limit | relay limit | messaging limit | relay quota |" \
-    " email limit | message limit | messages limit | limit of messages | sender*exceeded |" \
+    " mail quota | sent too many| send limit| relay limit| messaging limit| relay quota |" \
+    " email limit| message limit| messages limit | limit of messages | sender*exceeded |" \
     " recipient limit*exceeded | your quota | your account*quota | your account*limit "
 
 /* Money rather than time solves these. */
@@ -121,7 +121,7 @@
     " not a verified | authorized sender | authorised sender | approved sender |" \
     " sender address rejected | sender rejected | sender*denied | sender not accepted |" \
     " authorized to send | authorised to send | permission to send | permissions to send |" \
-    " sender signature | sending domain | sender is not valid | invalid sender "
+    " sender signature | sender verify fail| sending domain | sender is not valid | invalid sender "
 
 #define WORDS_ACCOUNT_STOPPED \
     " account*suspend| account*disabled | account*blocked | account*locked | account*inactiv|" \
@@ -143,15 +143,15 @@
     " not permitted to relay | unable to relay | relay not allowed | not allowed to relay |" \
     " relaying prohibited | we do not relay | dont relay | relaying is | cannot relay |" \
     " cant relay | relay*forbidden | no relay | relaying*disallowed | relay not authorized |" \
-    " relay*prohibited "
+    " relay*prohibited | rcpthosts "
 
 #define WORDS_SPAM \
     " spam | spammy | unsolicited | junk mail | phish| content reject| content filter|" \
     " message content | mail content | content denied | policy reason| policy restriction|" \
     " policy violation | content policy | local policy | virus | malware | infected | trojan |" \
-    " attachment*not | attachment*block| attachment*reject| banned file | executable |" \
+    " attachment*not | illegal attachment | attachment*block| attachment*reject| banned file | executable |" \
     " forbidden content | objectionable | spam score | suspicious | its content | security issue |" \
-    " policy that prohibited "
+    " policy that prohibited | administrative prohibition | administratively "
 
 #define WORDS_TOO_LARGE \
     " message*too large | message*too big | message*too long | message size | size limit |" \

@@ -94,6 +94,10 @@ static const struct reply_case plain_cases[] = {
     { "office365", STAGE_END_OF_DATA, "554 5.2.0 STOREDRV.Submission.Exception:SomethingNewException", CLASS_POLICY_REFUSED, SCOPE_ACCOUNT, ACTION_PARK },
     { NULL, STAGE_ANY, "421 4.4.2 mx.example.com Error: timeout exceeded", CLASS_CONNECT_FAILED, SCOPE_CONNECTION, ACTION_RECONNECT },
     { NULL, STAGE_MAIL, "421 4.7.0 too many errors", CLASS_PROTOCOL_ERROR, SCOPE_CONNECTION, ACTION_RECONNECT },
+    { NULL, STAGE_RCPT, "553 sorry, that domain isn't in my list of allowed rcpthosts", CLASS_AUTH_FAILED, SCOPE_SMARTHOST, ACTION_PARK },
+    { NULL, STAGE_RCPT, "550-Verification failed for <a@example.com>\\n550 Sender verify failed", CLASS_SENDER_REFUSED, SCOPE_SENDER, ACTION_PARK },
+    { NULL, STAGE_END_OF_DATA, "451 You have exceeded your messaging limits", CLASS_QUOTA_EXCEEDED, SCOPE_ACCOUNT, ACTION_PARK },
+    { NULL, STAGE_END_OF_DATA, "552 5.7.0 Our system detected an illegal attachment on your message.", CLASS_POLICY_REFUSED, SCOPE_MESSAGE, ACTION_BOUNCE },
     { NULL, STAGE_MAIL, "250 2.1.0 Ok then", CLASS_NONE, SCOPE_RECIPIENT, ACTION_RETRY },
 };
 
