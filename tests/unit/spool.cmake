@@ -1,6 +1,6 @@
 # The fixture asks from a loop of its own; what looks behind spool.h is linked with SQLite.
-foreach(name test_spool test_spool_faults test_spool_open)
+foreach(name test_spool test_spool_faults test_spool_open test_spool_store)
   add_unit_test(${name} SOURCES unit/spool_fixture.c fakes/fault_vfs.c USES spool
     LIBRARIES PkgConfig::EVENT PkgConfig::SQLITE)
-  target_include_directories(${name} PRIVATE fakes)
+  target_include_directories(${name} PRIVATE fakes $<TARGET_PROPERTY:spool,BINARY_DIR>)
 endforeach()

@@ -222,8 +222,7 @@ static void test_unreadable(void **state)
 
     /* The check at start reads everything, the first rows last; the cache it uses does not hold all of this. */
     for (int i = 0; i < 40; i++)
-        assert_true(
-            submit_one(fixture, message_new(fixture, 1, "relay", SPOOL_CHUNK_BYTES), &key));
+        assert_true(submit_one(fixture, message_new(fixture, 1, "relay", SPOOL_CHUNK_BYTES), &key));
     fixture_stop(fixture);
     fixture_start(fixture);
     fault_vfs_plan(&broken);
