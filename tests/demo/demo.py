@@ -49,7 +49,7 @@ class Outbox(smtplib.SMTP):
 
 message = email.message.EmailMessage()
 message["From"] = "Billing <billing@example.com>"
-message["To"] = ", ".join(sys.argv[2:])
+message["To"] = ", ".join(sys.argv[1:])
 message["Subject"] = "Invoice 4711"
 message.set_content("Thank you for your order.\\n")
 with Outbox("run/submit.sock", local_hostname="localhost") as outbox:
@@ -111,7 +111,8 @@ class Demo:
         done = subprocess.run(["sh", "-c", typed], cwd=self.folder, env=self.environment, text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               timeout=DEADLINE_S)
-        self.show(done.stdout)
+        if done.stdout:
+            self.show(done.stdout)
         self.expect(done.returncode == status, f"`{command}` ended with {done.returncode}, not {status}")
         return done.stdout
 
@@ -128,14 +129,15 @@ class Demo:
         if not condition:
             raise Disappointed(what)
 
-    def wait(self, condition, what, process=None):
+    def wait(self, condition, what):
         """The first true value of condition()."""
         end = time.monotonic() + DEADLINE_S
         while True:
             value = condition()
             if value:
                 return value
-            self.expect(process is None or process.poll() is None, f"{what}: the program ended")
+            for process in self.running:
+                self.expect(process.poll() is None, f"{what}: `{process.args[-1]}` ended with {process.returncode}")
             self.expect(time.monotonic() < end, f"{what}: not within {DEADLINE_S} seconds")
             time.sleep(0.05)
 
@@ -169,7 +171,7 @@ class Demo:
         process = self.start("python3 fakes/smarthost.py --directory smarthost --user app "
                              "--password-file credentials/relay", "smarthost.log")
         ports = self.folder / "smarthost/ports.json"
-        self.wait(ports.exists, "the smarthost listens", process)
+        self.wait(ports.exists, "the smarthost listens")
         return json.loads(ports.read_text())["starttls"]
 
     def start_daemon(self, port):
@@ -179,9 +181,9 @@ class Demo:
         self.run("outboxd -c outbox.conf --check")
         self.step("The daemon. From here on, programs hand over their mail and need not wait for anybody.")
         process = self.start("outboxd -c outbox.conf", "outboxd.log")
-        self.wait((self.folder / "run/submit.sock").exists, "outboxd listens", process)
+        self.wait((self.folder / "run/submit.sock").exists, "outboxd listens")
         self.wait(lambda: subprocess.run(["outbox", "status"], env=self.environment, capture_output=True,
-                                         timeout=DEADLINE_S).returncode == 0, "outboxd answers", process)
+                                         timeout=DEADLINE_S).returncode == 0, "outboxd answers")
         return process
 
     def send_by_sendmail(self):
