@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "strbuf.h"
 #include "xalloc.h"
+
 #include "config.h"
 #include "log.h"
 #include "resolver.h"

@@ -35,14 +35,18 @@ static enum reply_status bad(struct reply_reader *reader, const char *problem)
     return REPLY_BAD;
 }
 
-/* 0 when the line does not begin with three digits that are a code. */
-static int parse_code(const char *line, size_t len)
+/* Whether byte may stand at this place of a line: the code, and what follows it. */
+static bool is_possible(size_t place, char byte)
 {
-    if (len < 3 || line[0] < '2' || line[0] > '5')
-        return 0;
-    for (size_t i = 1; i < 3; i++)
-        if (line[i] < '0' || line[i] > '9')
-            return 0;
+    if (place == 0)
+        return byte >= '2' && byte <= '5';
+    if (place < 3)
+        return byte >= '0' && byte <= '9';
+    return place > 3 || byte == ' ' || byte == '-' || byte == '\r';
+}
+
+static int parse_code(const char *line)
+{
     return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
 }
 
@@ -63,15 +67,11 @@ static void add_text(struct reply_reader *reader, char *text, bool is_first)
 static enum reply_status on_line(struct reply_reader *reader, size_t len)
 {
     char *line = reader->line;
-    int code = parse_code(line, len);
+    int code = parse_code(line);
     bool is_first = reader->code == 0;
 
-    if (code == 0)
-        return bad(reader, "a line without a reply code");
     if (!is_first && code != reader->code)
         return bad(reader, "lines of one reply with different codes");
-    if (len > 3 && line[3] != ' ' && line[3] != '-')
-        return bad(reader, "no space or hyphen after a reply code");
     reader->code = code;
     bool is_last = len == 3 || line[3] == ' ';
     add_text(reader, len > 3 ? line + 4 : line + 3, is_first);
@@ -97,6 +97,8 @@ static enum reply_status on_byte(struct reply_reader *reader, char byte)
         reader->line[len] = '\0';
         return on_line(reader, len);
     }
+    if (!is_possible(reader->line_len, byte))
+        return bad(reader, "not an SMTP reply");
     if (reader->line_len + 1 >= sizeof reader->line)
         return bad(reader, "an endless line in a reply");
     reader->line[reader->line_len++] = byte;

@@ -1,9 +1,7 @@
-/* The connection of a session: steps, timer, reading and writing, and every way in which it can end.
-   What the steps say stands in greeting.c and transaction.c. */
+/* A session: its table of steps, the timer, and every way in which it can end.
+   What the steps say stands in greeting.c and transaction.c, how bytes come and go in session_io.c. */
 #include "session_private.h"
 
-#include <errno.h>
-#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <stdarg.h>
@@ -12,20 +10,15 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "error.h"
 #include "invariant.h"
-#include "strbuf.h"
 #include "units.h"
 #include "xalloc.h"
+
 #include "clock.h"
 #include "config.h"
-#include "inflight.h"
 #include "log.h"
-#include "tls.h"
 
 enum {
-    INPUT_MAX = 65536,  /* read ahead of what is parsed */
-    OUTPUT_LOW = 65536, /* refilled from here on, see BODY_QUEUED_MAX */
     DEADLINE_S = 1800,  /* of an order without its body */
     BYTES_PER_S = 8192, /* the slowest line that a body is sent over */
 };
@@ -51,40 +44,40 @@ static void enter_closed(struct session *session);
 
 const struct step_row session_steps[STEP_COUNT] = {
     [STEP_RESOLVE] = {"resolve",    "looking up the host",                    60,  STAGE_CONNECT,     0,
-                      session_enter_resolve,                                                                                      NULL,                      TO(CONNECT)                    },
+                      session_enter_resolve,                                                                                   NULL,                      TO(CONNECT)                    },
  /* For each address. */
-    [STEP_CONNECT] = { "connect",   "connecting",                             30,  STAGE_CONNECT,     0,   session_enter_connect, NULL,
-                      TO(HANDSHAKE) | TO(GREETING)                                                                                                                                          },
+    [STEP_CONNECT] = { "connect",   "connecting",                             30,  STAGE_CONNECT,     0,   NULL,               NULL,
+                      TO(HANDSHAKE) | TO(GREETING)                                                                                                                                       },
     [STEP_HANDSHAKE] = { "handshake", "making the TLS handshake",               120, STAGE_STARTTLS,    0,   NULL,
-                      NULL,                                                                                                                                  TO(GREETING) | TO(EHLO)        },
+                      NULL,                                                                                                                               TO(GREETING) | TO(EHLO)        },
     [STEP_GREETING] = { "greeting",  "waiting for the greeting",               300, STAGE_CONNECT,     '2', NULL,
-                      session_on_greeting,                                                                                                                   TO(EHLO)                       },
+                      session_on_greeting,                                                                                                                TO(EHLO)                       },
     [STEP_EHLO] = { "ehlo",      "waiting for the reply to EHLO",          300, STAGE_EHLO,        '2',
-                      session_enter_ehlo,                                                                                         session_on_ehlo_reply,
-                      TO(HELO) | TO(STARTTLS) | TO(AUTH) | TO(READY)                                                                                                                        },
+                      session_enter_ehlo,                                                                                      session_on_ehlo_reply,
+                      TO(HELO) | TO(STARTTLS) | TO(AUTH) | TO(READY)                                                                                                                     },
     [STEP_HELO] = { "helo",      "waiting for the reply to HELO",          300, STAGE_EHLO,        '2',
-                      session_enter_helo,                                                                                         session_on_helo_reply,     TO(READY)                      },
+                      session_enter_helo,                                                                                      session_on_helo_reply,     TO(READY)                      },
     [STEP_STARTTLS] = { "starttls",  "waiting for the reply to STARTTLS",      120, STAGE_STARTTLS,    '2',
-                      session_enter_starttls,                                                                                     session_on_starttls_reply, TO(HANDSHAKE)                  },
+                      session_enter_starttls,                                                                                  session_on_starttls_reply, TO(HANDSHAKE)                  },
     [STEP_AUTH] = { "auth",      "logging in",                             120, STAGE_AUTH,        '2', session_enter_auth,
-                      session_on_auth_reply,                                                                                                                 TO(AUTH) | TO(READY)           },
-    [STEP_READY] = { "ready",     "being idle",                             30,  STAGE_ANY,         0,   enter_ready,           NULL,                      TO(MAIL)                       },
+                      session_on_auth_reply,                                                                                                              TO(AUTH) | TO(READY)           },
+    [STEP_READY] = { "ready",     "being idle",                             30,  STAGE_ANY,         0,   enter_ready,        NULL,                      TO(MAIL)                       },
     [STEP_MAIL] = { "mail",      "waiting for the reply to MAIL FROM",     300, STAGE_MAIL,        '2',
-                      session_enter_mail,                                                                                         session_on_mail_reply,     TO(RCPT) | TO(RSET) | TO(READY)},
+                      session_enter_mail,                                                                                      session_on_mail_reply,     TO(RCPT) | TO(RSET) | TO(READY)},
     [STEP_RCPT] = { "rcpt",      "waiting for the reply to RCPT TO",       300, STAGE_RCPT,        '2',
-                      session_enter_rcpt,                                                                                         session_on_rcpt_reply,     TO(RCPT) | TO(DATA) | TO(RSET) },
+                      session_enter_rcpt,                                                                                      session_on_rcpt_reply,     TO(RCPT) | TO(DATA) | TO(RSET) },
     [STEP_DATA] = { "data",      "waiting for the reply to DATA",          120, STAGE_DATA,        '3',
-                      session_enter_data,                                                                                         session_on_data_reply,     TO(BODY) | TO(DOT) | TO(RSET)  },
+                      session_enter_data,                                                                                      session_on_data_reply,     TO(BODY) | TO(DOT) | TO(RSET)  },
  /* For each block that the smarthost takes. */
     [STEP_BODY] = { "body",      "sending the body",                       180, STAGE_END_OF_DATA, '2', session_enter_body,
-                      session_on_body_reply,                                                                                                                 TO(DOT)                        },
+                      session_on_body_reply,                                                                                                              TO(DOT)                        },
     [STEP_DOT] = { "dot",       "waiting for the reply to the final dot", 600, STAGE_END_OF_DATA, '2',
-                      NULL,                                                                                                       session_on_dot_reply,      TO(RSET) | TO(READY)           },
+                      NULL,                                                                                                    session_on_dot_reply,      TO(RSET) | TO(READY)           },
     [STEP_RSET] = { "rset",      "waiting for the reply to RSET",          20,  STAGE_ANY,         '2', session_enter_rset,
-                      session_on_rset_reply,                                                                                                                 TO(READY)                      },
+                      session_on_rset_reply,                                                                                                              TO(READY)                      },
     [STEP_QUIT] = { "quit",      "waiting for the reply to QUIT",          10,  STAGE_ANY,         '2', enter_quit,
-                      on_quit_reply,                                                                                                                         0                              },
-    [STEP_CLOSED] = { "closed",    "being closed",                           0,   STAGE_ANY,         0,   enter_closed,          NULL,                      0                              },
+                      on_quit_reply,                                                                                                                      0                              },
+    [STEP_CLOSED] = { "closed",    "being closed",                           0,   STAGE_ANY,         0,   enter_closed,       NULL,                      0                              },
 };
 
 void session_timing_default(struct session_timing *ret_timing)
@@ -138,7 +131,7 @@ void session_move(struct session *session, enum step step)
 }
 
 /* A smarthost may offer too much of something that it lacks: this is what people get wrong. */
-static const char *hint(const struct session *session)
+const char *session_hint(const struct session *session)
 {
     if (session->step == STEP_GREETING && session->smarthost->tls != TLS_IMPLICIT &&
         session->smarthost->port == 465)
@@ -169,15 +162,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         return;
     }
     units_format_duration(limit, session->host->timing->step_ms[session->step] / 1000);
-    session_fail(session, TROUBLE_TIMEOUT, "no answer within %s %s%s", limit, doing, hint(session));
+    session_fail(session, TROUBLE_TIMEOUT, "no answer within %s %s%s", limit, doing,
+                 session_hint(session));
 }
 
-/* --- Reading --- */
-
-size_t session_unread(const struct session *session)
-{
-    return session->bev != NULL ? evbuffer_get_length(bufferevent_get_input(session->bev)) : 0;
-}
+/* --- Replies --- */
 
 bool session_is_good(const struct session *session, const struct smtp_reply *reply)
 {
@@ -187,234 +176,6 @@ bool session_is_good(const struct session *session, const struct smtp_reply *rep
 bool session_is_refusal(const struct smtp_reply *reply)
 {
     return reply->code >= 400;
-}
-
-static void on_reply(struct session *session, const struct smtp_reply *reply)
-{
-    if (session->replies_due > 0)
-        session->replies_due--;
-    if (reply->code == 421 && session->step != STEP_QUIT)
-        session_refused(session, reply, false);
-    else
-        session_steps[session->step].on_reply(session, reply);
-}
-
-/* A record of TLS (handshake or alert), where a greeting was to come. */
-static bool is_tls_record(const char *bytes, size_t len)
-{
-    return len >= 2 && (bytes[0] == 0x15 || bytes[0] == 0x16) && bytes[1] == 0x03;
-}
-
-static void on_bad_reply(struct session *session, bool is_tls)
-{
-    if (session->step == STEP_GREETING && is_tls)
-        session_fail(session, TROUBLE_BAD_REPLY,
-                     "port %u speaks TLS from the start: set tls = implicit",
-                     session->smarthost->port);
-    else
-        session_fail(session, TROUBLE_BAD_REPLY, "%s %s", session->reader.problem,
-                     session_steps[session->step].doing);
-}
-
-/* False: no more can be read now. */
-static bool read_some(struct session *session)
-{
-    char bytes[4096];
-    struct evbuffer *input = bufferevent_get_input(session->bev);
-    bool is_at_start = !reply_reader_is_within(&session->reader);
-    ev_ssize_t len = evbuffer_copyout(input, bytes, sizeof bytes);
-    size_t used = 0;
-
-    if (len <= 0)
-        return false;
-    if (session_steps[session->step].on_reply == NULL) {
-        session_fail(session, TROUBLE_BAD_REPLY, "the smarthost spoke unasked while %s",
-                     session_steps[session->step].doing);
-        return false;
-    }
-    enum reply_status status = reply_reader_feed(&session->reader, bytes, (size_t)len, &used);
-    (void)evbuffer_drain(input, used);
-    if (status == REPLY_BAD) {
-        on_bad_reply(session, is_at_start && is_tls_record(bytes, (size_t)len));
-        return false;
-    }
-    if (status == REPLY_COMPLETE) {
-        struct smtp_reply reply = reply_reader_reply(&session->reader);
-        on_reply(session, &reply);
-        reply_reader_reset(&session->reader);
-    }
-    return true;
-}
-
-/* A TLS handshake reads for itself. */
-static void read_all(struct session *session)
-{
-    while (session->step != STEP_CLOSED && session->step != STEP_HANDSHAKE && read_some(session))
-        ;
-}
-
-static void on_readable(struct bufferevent *bev, void *arg)
-{
-    struct session *session = arg;
-
-    if (bev == session->bev)
-        read_all(session);
-}
-
-static void on_writable(struct bufferevent *bev, void *arg)
-{
-    struct session *session = arg;
-
-    if (bev != session->bev)
-        return;
-    if (session->step == STEP_BODY)
-        session_on_body_writable(session);
-    else if (session->step == STEP_DOT)
-        session_timer_restart(session); /* the rest of the body is on its way */
-}
-
-static void on_handshake_failed(struct session *session)
-{
-    char text[TLS_TEXT_SIZE];
-    enum trouble trouble = tls_explain(session->bev, session->smarthost->host, text);
-    bool is_implicit = session->smarthost->tls == TLS_IMPLICIT;
-
-    if (trouble == TROUBLE_LOST)
-        session_fail(session, TROUBLE_TLS_HANDSHAKE,
-                     "the smarthost closed the connection during the TLS handshake");
-    else if (trouble == TROUBLE_TLS_HANDSHAKE && is_implicit && tls_is_plain_peer(text))
-        session_fail(session, trouble,
-                     "%s: port %u does not begin with TLS: set tls = starttls (or another port)",
-                     text, session->smarthost->port);
-    else
-        session_fail(session, trouble, "%s", text);
-}
-
-static void on_lost(struct session *session, int reason)
-{
-    char text[TLS_TEXT_SIZE] = "";
-
-    if (session->is_encrypted)
-        (void)tls_explain(session->bev, session->smarthost->host, text);
-    else if (reason != 0)
-        (void)snprintf(text, sizeof text, "%s", strerror(reason));
-    session_fail(session, TROUBLE_LOST, "lost connection while %s%s%s%s",
-                 session_steps[session->step].doing, text[0] != '\0' ? ": " : "", text,
-                 hint(session));
-}
-
-static void on_event(struct bufferevent *bev, short what, void *arg)
-{
-    struct session *session = arg;
-    int reason = (what & BEV_EVENT_ERROR) != 0 ? errno : 0;
-
-    if (bev != session->bev || session->step == STEP_CLOSED)
-        return;
-    if ((what & BEV_EVENT_CONNECTED) != 0) {
-        session->is_encrypted = true;
-        session_on_handshake_done(session);
-        return;
-    }
-    if (session->step == STEP_HANDSHAKE) {
-        on_handshake_failed(session);
-        return;
-    }
-    read_all(session); /* libevent 2.1 reports the end even when data came before it */
-    if (session->step != STEP_CLOSED)
-        on_lost(session, reason);
-}
-
-/* --- Writing --- */
-
-static bool may_send(struct session *session)
-{
-    if (session->replies_due > 0 || session_unread(session) == 0 || session->step == STEP_QUIT)
-        return true;
-    session_fail(session, TROUBLE_BAD_REPLY,
-                 "the smarthost sent more replies than commands while %s",
-                 session_steps[session->step].doing);
-    return false;
-}
-
-bool session_send(struct session *session, const char *bytes, size_t len, size_t replies)
-{
-    if (!may_send(session))
-        return false;
-    session->replies_due += replies;
-    MUST(bufferevent_write(session->bev, bytes, len) == 0);
-    return true;
-}
-
-static void wipe_and_free(const void *bytes, size_t len, void *memory)
-{
-    (void)bytes;
-    explicit_bzero(memory, len);
-    free(memory);
-}
-
-bool session_send_secret(struct session *session, struct strbuf *line)
-{
-    size_t len = 0;
-
-    if (!may_send(session)) {
-        explicit_bzero(line->data, line->len);
-        return false;
-    }
-    session->replies_due++;
-    char *bytes = strbuf_take(line, &len);
-    MUST(evbuffer_add_reference(bufferevent_get_output(session->bev), bytes, len, wipe_and_free,
-                                bytes) == 0);
-    return true;
-}
-
-/* --- The connection --- */
-
-static void use_bufferevent(struct session *session, struct bufferevent *bev)
-{
-    session->bev = bev;
-    bufferevent_setcb(bev, on_readable, on_writable, on_event, session);
-    bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
-    bufferevent_setwatermark(bev, EV_WRITE, OUTPUT_LOW, 0);
-    MUST(bufferevent_enable(bev, EV_READ | EV_WRITE) == 0);
-}
-
-void session_begin_plain(struct session *session, int fd)
-{
-    struct bufferevent *bev = bufferevent_socket_new(
-        session->host->base, fd, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-
-    MUST(bev != NULL);
-    use_bufferevent(session, bev);
-}
-
-/* The plain bufferevent is only put aside, for this may be its callback. */
-static int take_socket(struct session *session)
-{
-    int fd = bufferevent_getfd(session->bev);
-
-    MUST(session->retired == NULL);
-    bufferevent_setcb(session->bev, NULL, NULL, NULL, NULL);
-    (void)bufferevent_disable(session->bev, EV_READ | EV_WRITE);
-    MUST(bufferevent_setfd(session->bev, -1) == 0);
-    session->retired = TAKE(session->bev);
-    return fd;
-}
-
-bool session_begin_tls(struct session *session, int fd)
-{
-    struct error err;
-
-    if (fd < 0)
-        fd = take_socket(session);
-    struct bufferevent *bev = tls_wrap(session->host->tls, session->host->base, fd,
-                                       session->smarthost->host, session->smarthost->ca_file, &err);
-    if (bev == NULL) {
-        (void)close(fd);
-        session_fail(session, TROUBLE_TLS_CERTIFICATE, "%s", err.text);
-        return false;
-    }
-    use_bufferevent(session, bev);
-    return true;
 }
 
 /* --- The end --- */
@@ -475,6 +236,7 @@ static void hand_on(struct session *session)
     struct delivery_order *order = TAKE(session->order);
 
     transaction_free(session);
+    free(TAKE(order->host));
     session->host->unserved(session, order, session->host->ctx);
 }
 

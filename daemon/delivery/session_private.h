@@ -1,4 +1,4 @@
-/* Shared by session.c (the connection), greeting.c (up to the login) and transaction.c (MAIL to the dot); for nobody
+/* Shared by session.c (steps and ends), session_io.c (bytes), greeting.c (up to the login) and transaction.c (MAIL to the dot); for nobody
    else. */
 #pragma once
 #include "session.h"
@@ -71,21 +71,14 @@ struct session {
     struct transaction transaction;
 };
 
-/* session.c: the connection */
+/* session.c: steps and ends */
 
 /* The only way from step to step: checks the row, sets the timer, logs, enters. The last thing a function does. */
 void session_move(struct session *session, enum step step);
-/* Sends a command, or several at once, with so many replies to come. False: the smarthost had said more than it was
-   asked, and the session is over. */
-bool session_send(struct session *session, const char *bytes, size_t len, size_t replies);
-/* The same; bytes are wiped. */
-bool session_send_secret(struct session *session, struct strbuf *line);
 /* Restarts the timer of the step. */
 void session_timer_restart(struct session *session);
-/* Takes the connected socket; fd -1: that of the plain connection (STARTTLS). False: the session is over. */
-bool session_begin_tls(struct session *session, int fd);
-void session_begin_plain(struct session *session, int fd);
-size_t session_unread(const struct session *session);
+/* What people commonly get wrong when this step fails; "". */
+const char *session_hint(const struct session *session);
 
 /* Ends session and order. */
 __attribute__((format(printf, 3, 4))) void session_fail(struct session *session,
@@ -99,10 +92,21 @@ void session_order_end(struct session *session, bool is_session_open);
 bool session_is_good(const struct session *session, const struct smtp_reply *reply);
 bool session_is_refusal(const struct smtp_reply *reply);
 
+/* session_io.c: bytes */
+
+/* Sends a command, or several at once, with so many replies to come. False: the smarthost had said more than it was
+   asked, and the session is over. */
+bool session_send(struct session *session, const char *bytes, size_t len, size_t replies);
+/* The same; bytes are wiped. */
+bool session_send_secret(struct session *session, struct strbuf *line);
+/* Takes the connected socket; fd -1: that of the plain connection (STARTTLS). False: the session is over. */
+bool session_begin_tls(struct session *session, int fd);
+void session_begin_plain(struct session *session, int fd);
+size_t session_unread(const struct session *session);
+
 /* greeting.c: up to the login, in the order of the protocol */
 
 void session_enter_resolve(struct session *session);
-void session_enter_connect(struct session *session);
 void session_on_greeting(struct session *session, const struct smtp_reply *reply);
 void session_enter_ehlo(struct session *session);
 void session_on_ehlo_reply(struct session *session, const struct smtp_reply *reply);

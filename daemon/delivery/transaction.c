@@ -13,6 +13,7 @@
 #include "invariant.h"
 #include "strbuf.h"
 #include "xalloc.h"
+
 #include "config.h"
 #include "inflight.h"
 
@@ -270,10 +271,9 @@ void session_on_mail_reply(struct session *session, const struct smtp_reply *rep
 
 void session_enter_rcpt(struct session *session)
 {
-    AUTO_STRBUF struct strbuf command;
-
     if (is_pipelined(session))
         return;
+    AUTO_STRBUF struct strbuf command;
     strbuf_init(&command);
     add_rcpt(session, session->transaction.next_rcpt, &command);
     (void)session_send(session, command.data, command.len, 1);
