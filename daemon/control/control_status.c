@@ -92,10 +92,18 @@ static void judge_lane(struct judgement *judgement, const struct lane_view *lane
     remark(judgement, LEVEL_WARNING, text);
 }
 
+/* 0 when nothing waits, or when the clock was set back. */
+static int64_t oldest_age_s(const struct control_request *request, const struct status *status)
+{
+    int64_t age_s = request->now_ms / 1000 - status->oldest_at_s;
+
+    return status->oldest_at_s > 0 && age_s > 0 ? age_s : 0;
+}
+
 static void judge(const struct control_request *request, const struct status *status,
                   struct judgement *judgement)
 {
-    int64_t age_s = status->oldest_at_s > 0 ? request->now_ms / 1000 - status->oldest_at_s : 0;
+    int64_t age_s = oldest_age_s(request, status);
     char age[UNITS_TEXT_SIZE];
 
     if (status->summary->is_full)
@@ -139,9 +147,8 @@ static void report(struct control_request *request)
         struct lane_view lane = dispatcher_lane(request->host->dispatcher, i);
         (void)json_array_append_new(smarthosts, smarthost_object(request, status->summary, &lane));
     }
-    json_t *age = status->oldest_at_s > 0
-                      ? json_integer(request->now_ms / 1000 - status->oldest_at_s)
-                      : json_null();
+    json_t *age =
+        status->oldest_at_s > 0 ? json_integer(oldest_age_s(request, status)) : json_null();
     control_answer(request,
                    json_pack("{s:i,s:o,s:o,s:o,s:o}", "level", (int)judgement.level, "remarks",
                              judgement.remarks, "smarthosts", smarthosts, "counts",
