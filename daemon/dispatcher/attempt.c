@@ -280,9 +280,9 @@ static void on_order_done(struct delivery_order *order)
 
     dispatcher->orders_out--;
     flight->lane->slots[flight->slot].has_session = order->is_session_open;
-    if (flight->is_probe)
+    if (is_stopped) {
         flight->lane->circuit.is_probing = false;
-    if (!is_stopped) {
+    } else {
         lane_health_note(dispatcher, flight->lane, order, flight->is_probe);
         charge_untried(flight->work, order);
     }

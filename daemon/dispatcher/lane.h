@@ -22,7 +22,6 @@ enum {
     LANE_READ_LIMIT = 500,  /* recipients asked of the spool at a time */
     LANE_UNTRIED_MAX =
         3, /* transactions a message may see break before that counts as its own attempt */
-    LANE_RECONNECTS_MAX = 2, /* lost connections in a row that are simply made again */
 };
 
 enum work_state { WORK_READY, WORK_IN_FLIGHT, WORK_SETTLING };
@@ -60,7 +59,6 @@ struct lane {
     char reason_enhanced[12];
     int reason_code;
     enum verdict_stage reason_stage;
-    unsigned reconnects; /* in a row */
 
     TAILQ_HEAD(, work) ready;
     struct work *works; /* hash of all, by message key */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "config.h"
 #include "delivery.h"
@@ -76,20 +77,22 @@ static void log_trouble(const struct lane *lane, const struct delivery_order *or
 }
 
 static void note_trouble(struct dispatcher *dispatcher, struct lane *lane,
-                         const struct delivery_order *order, bool is_probe)
+                         const struct delivery_order *order)
 {
     int64_t now_s = clock_wall_s();
-    char *text = order->trouble_text != NULL ? escape_text(order->trouble_text) : NULL;
-
-    if (order->trouble.action == ACTION_RECONNECT && !is_probe &&
-        lane->reconnects++ < LANE_RECONNECTS_MAX) {
-        free(text);
-        return;
-    }
-    lane_reason_set(lane, order->trouble_stage, order->trouble_code, order->trouble_enhanced, text);
-    free(text);
+    struct circuit before = lane->circuit;
     bool is_parked_now = circuit_failed(&lane->circuit, &order->trouble,
                                         &dispatcher->with.config->retry, now_s, chance());
+    bool is_news = lane->circuit.failures != before.failures || is_parked_now;
+
+    if (lane->circuit.state == CIRCUIT_CLOSED || !is_news)
+        return; /* a connection that is simply made again, or one of many that broke together */
+    if (before.state != CIRCUIT_PARKED) {
+        AUTO_FREE char *text =
+            order->trouble_text != NULL ? escape_text(order->trouble_text) : NULL;
+        lane_reason_set(lane, order->trouble_stage, order->trouble_code, order->trouble_enhanced,
+                        text);
+    }
     log_trouble(lane, order);
     if (is_parked_now) {
         lane_parked(lane, now_s);
@@ -97,31 +100,33 @@ static void note_trouble(struct dispatcher *dispatcher, struct lane *lane,
     }
 }
 
-void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
-                      const struct delivery_order *order, bool is_probe)
+static void note_success(struct dispatcher *dispatcher, struct lane *lane,
+                         const struct delivery_order *order)
 {
-    bool is_closed = lane->circuit.state == CIRCUIT_CLOSED;
+    enum circuit_state before = lane->circuit.state;
 
-    if (order->has_trouble) {
-        /* Sessions that break together are one trouble, not many. */
-        bool is_news = is_closed || is_probe || order->trouble.action == ACTION_PARK;
-        if (is_news && lane->circuit.state != CIRCUIT_PARKED)
-            note_trouble(dispatcher, lane, order, is_probe);
-        else if (is_probe)
-            note_trouble(dispatcher, lane, order, is_probe);
-        return;
-    }
-    lane->reconnects = 0;
-    if (is_closed || (lane->circuit.state == CIRCUIT_PARKED && !is_probe))
-        return;
-    bool was_parked = lane->circuit.state == CIRCUIT_PARKED;
     circuit_succeeded(&lane->circuit);
+    if (before == CIRCUIT_CLOSED || lane->circuit.state != CIRCUIT_CLOSED)
+        return;
     log_event(LOG_LEVEL_INFO, NULL, "recovered", "smarthost", lane->name, "host", order->host,
               NULL);
-    if (was_parked) {
+    if (before == CIRCUIT_PARKED) {
         lane_unparked(lane, clock_wall_s());
         record(dispatcher, lane, false, -1);
     }
+}
+
+void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
+                      const struct delivery_order *order, bool is_probe)
+{
+    bool is_of_before = lane->circuit.is_probing && !is_probe;
+
+    if (order->has_trouble && !is_of_before)
+        note_trouble(dispatcher, lane, order);
+    else if (!order->has_trouble && order->was_connected && !is_of_before)
+        note_success(dispatcher, lane, order);
+    if (is_probe)
+        lane->circuit.is_probing = false;
 }
 
 void lane_health_park(struct dispatcher *dispatcher, struct lane *lane, int64_t uid)
@@ -145,6 +150,5 @@ void lane_health_unpark(struct dispatcher *dispatcher, struct lane *lane, int64_
         log_event(LOG_LEVEL_INFO, NULL, "unparked", "smarthost", lane->name, NULL);
     }
     circuit_unpark(&lane->circuit);
-    lane->reconnects = 0;
     dispatcher_pump(dispatcher);
 }
