@@ -9,7 +9,6 @@
 
 #include "dispatcher.h"
 #include "filter.h"
-#include "log.h"
 #include "spool.h"
 
 #include "connection.h"
@@ -41,11 +40,12 @@ static void change_free(void *state)
 
 static enum spool_change_kind kind_of(const char *name)
 {
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (strcmp(kinds[i].name, name) == 0)
-            return kinds[i].kind;
-    MUST(!"a command without a kind");
-    return CHANGE_HOLD;
+    size_t i = 0;
+
+    while (i < COUNT_OF(kinds) && strcmp(kinds[i].name, name) != 0)
+        i++;
+    MUST(i < COUNT_OF(kinds)); /* commands.c knows no other name */
+    return kinds[i].kind;
 }
 
 static void end_change(struct control_request *request, const struct change *change)
@@ -112,14 +112,12 @@ void control_park(struct control_request *request)
         control_refuse(request, EX_USAGE, "the name of a smarthost is needed");
         return;
     }
+    /* The dispatcher logs it, and the history keeps who it was. */
     bool is_known = is_parking ? dispatcher_park(request->host->dispatcher, name, request->uid)
                                : dispatcher_unpark(request->host->dispatcher, name, request->uid);
     if (!is_known) {
         control_refuse(request, EX_NOINPUT, "no such smarthost: %.100s", name);
         return;
     }
-    AUTO_FREE char *uid = xasprintf("%u", (unsigned)request->uid);
-    log_event(LOG_LEVEL_INFO, NULL, is_parking ? "parked" : "unparked", "smarthost", name, "uid",
-              uid, NULL);
     control_end(request, EX_OK, NULL);
 }
