@@ -15,41 +15,41 @@
 #include "access.h"
 #include "parameters.h"
 #include "refusal.h"
-#include "session.h"
+#include "dialogue.h"
 
-typedef void command_fn(struct session *session, const char *argument);
+typedef void command_fn(struct dialogue *dialogue, const char *argument);
 
 /* --- Greeting --- */
 
 /* The name is not looked at: the kernel has said who this is, and Received does not repeat it. */
-static bool begin_dialogue(struct session *session, enum session_protocol protocol,
+static bool begin_dialogue(struct dialogue *dialogue, enum dialogue_protocol protocol,
                            const char *argument)
 {
     if (*argument == '\0') {
-        session_reply_error(session, 501, "5.5.4", "a host name is needed");
+        dialogue_reply_error(dialogue, 501, "5.5.4", "a host name is needed");
         return false;
     }
-    session->protocol = protocol;
-    session_reset_transaction(session);
+    dialogue->protocol = protocol;
+    dialogue_reset_transaction(dialogue);
     return true;
 }
 
-static void run_helo(struct session *session, const char *argument)
+static void run_helo(struct dialogue *dialogue, const char *argument)
 {
-    if (begin_dialogue(session, PROTOCOL_SMTP, argument))
-        session_reply(session, 250, NULL, "%s", session->config->hostname);
+    if (begin_dialogue(dialogue, PROTOCOL_SMTP, argument))
+        dialogue_reply(dialogue, 250, NULL, "%s", dialogue->config->hostname);
 }
 
-static unsigned recipients_max(const struct session *session)
+static unsigned recipients_max(const struct dialogue *dialogue)
 {
-    unsigned max = session->config->recipients_max;
+    unsigned max = dialogue->config->recipients_max;
 
     return max < SPOOL_RECIPIENTS_MAX ? max : SPOOL_RECIPIENTS_MAX;
 }
 
-static void offer_extensions(struct session *session)
+static void offer_extensions(struct dialogue *dialogue)
 {
-    strbuf_append_format(&session->connection.output,
+    strbuf_append_format(&dialogue->connection.output,
                          "250-%s\r\n"
                          "250-PIPELINING\r\n"
                          "250-SIZE %lld\r\n"
@@ -57,21 +57,21 @@ static void offer_extensions(struct session *session)
                          "250-SMTPUTF8\r\n"
                          "250-LIMITS RCPTMAX=%u\r\n"
                          "250 ENHANCEDSTATUSCODES\r\n",
-                         session->config->hostname,
-                         (long long)session->config->message_size_max_bytes,
-                         recipients_max(session));
+                         dialogue->config->hostname,
+                         (long long)dialogue->config->message_size_max_bytes,
+                         recipients_max(dialogue));
 }
 
-static void run_ehlo(struct session *session, const char *argument)
+static void run_ehlo(struct dialogue *dialogue, const char *argument)
 {
-    if (begin_dialogue(session, PROTOCOL_ESMTP, argument))
-        offer_extensions(session);
+    if (begin_dialogue(dialogue, PROTOCOL_ESMTP, argument))
+        offer_extensions(dialogue);
 }
 
-static void run_lhlo(struct session *session, const char *argument)
+static void run_lhlo(struct dialogue *dialogue, const char *argument)
 {
-    if (begin_dialogue(session, PROTOCOL_LMTP, argument))
-        offer_extensions(session);
+    if (begin_dialogue(dialogue, PROTOCOL_LMTP, argument))
+        offer_extensions(dialogue);
 }
 
 /* --- Envelope --- */
@@ -99,10 +99,10 @@ static const char *read_path(const char *argument, const char *word, struct addr
     return argument + end;
 }
 
-static bool check_sender(struct session *session, const char *argument,
+static bool check_sender(struct dialogue *dialogue, const char *argument,
                          struct mail_parameters *ret_parameters, struct refusal *refusal)
 {
-    const struct config *config = session->config;
+    const struct config *config = dialogue->config;
     struct address address;
     struct error err;
     const char *rest = read_path(argument, "FROM:", &address, &err);
@@ -111,33 +111,33 @@ static bool check_sender(struct session *session, const char *argument,
         return refuse(refusal, 501, "5.1.7", "%s", err.text);
     if (!parameters_parse_mail(rest, config->message_size_max_bytes, ret_parameters, refusal))
         return false;
-    if (!envelope_set_sender(&session->envelope, &address, config->default_domain))
+    if (!envelope_set_sender(&dialogue->envelope, &address, config->default_domain))
         return refuse(refusal, 501, "5.1.7", "the sender is too long");
-    if (access_allows_sender(session->access, session->envelope.sender))
+    if (access_allows_sender(dialogue->access, dialogue->envelope.sender))
         return true;
     char rule[80];
-    access_describe(session->access, rule, sizeof rule);
+    access_describe(dialogue->access, rule, sizeof rule);
     return refuse(refusal, 550, "5.7.1", "this sender is not allowed by the access rule for %s",
                   rule);
 }
 
-static void run_mail(struct session *session, const char *argument)
+static void run_mail(struct dialogue *dialogue, const char *argument)
 {
     struct refusal refusal = { 0 };
     struct mail_parameters parameters;
 
-    if (!check_sender(session, argument, &parameters, &refusal)) {
-        envelope_done(&session->envelope);
-        session_reply_refusal(session, &refusal);
-        session_refuse(session, "mail", &refusal);
+    if (!check_sender(dialogue, argument, &parameters, &refusal)) {
+        envelope_done(&dialogue->envelope);
+        dialogue_reply_refusal(dialogue, &refusal);
+        dialogue_refuse(dialogue, "mail", &refusal);
         return;
     }
-    session->envelope.is_smtputf8 = parameters.is_smtputf8;
-    session_move(session, SESSION_MAIL);
-    session_reply(session, 250, "2.1.0", "ok");
+    dialogue->envelope.is_smtputf8 = parameters.is_smtputf8;
+    dialogue_move(dialogue, DIALOGUE_MAIL);
+    dialogue_reply(dialogue, 250, "2.1.0", "ok");
 }
 
-static bool add_recipient(struct session *session, const char *argument, struct refusal *refusal)
+static bool add_recipient(struct dialogue *dialogue, const char *argument, struct refusal *refusal)
 {
     struct address address;
     struct error err;
@@ -149,79 +149,79 @@ static bool add_recipient(struct session *session, const char *argument, struct 
         return refuse(refusal, 501, "5.1.3", "<> is no recipient");
     if (!parameters_parse_rcpt(rest, refusal))
         return false;
-    if (session->envelope.accepted_count >= recipients_max(session))
+    if (dialogue->envelope.accepted_count >= recipients_max(dialogue))
         return refuse(refusal, 452, "4.5.3", "more than %u recipients: send another message",
-                      recipients_max(session));
-    if (!envelope_add_recipient(&session->envelope, &address, session->config->default_domain))
+                      recipients_max(dialogue));
+    if (!envelope_add_recipient(&dialogue->envelope, &address, dialogue->config->default_domain))
         return refuse(refusal, 501, "5.1.3", "the recipient is too long");
     return true;
 }
 
-static void run_rcpt(struct session *session, const char *argument)
+static void run_rcpt(struct dialogue *dialogue, const char *argument)
 {
     struct refusal refusal = { 0 };
 
-    if (!add_recipient(session, argument, &refusal)) {
-        session_reply_refusal(session, &refusal);
-        session_refuse(session, "rcpt", &refusal);
+    if (!add_recipient(dialogue, argument, &refusal)) {
+        dialogue_reply_refusal(dialogue, &refusal);
+        dialogue_refuse(dialogue, "rcpt", &refusal);
         return;
     }
-    session_move(session, SESSION_RCPT);
-    session_reply(session, 250, "2.1.5", "ok");
+    dialogue_move(dialogue, DIALOGUE_RCPT);
+    dialogue_reply(dialogue, 250, "2.1.5", "ok");
 }
 
-static void run_data(struct session *session, const char *argument)
+static void run_data(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    session_reply(session, 354, NULL, "end with CR LF . CR LF");
-    session_begin_data(session);
+    dialogue_reply(dialogue, 354, NULL, "end with CR LF . CR LF");
+    dialogue_begin_data(dialogue);
 }
 
-static void run_rset(struct session *session, const char *argument)
+static void run_rset(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    if (session->state != SESSION_HELO)
-        session_reset_transaction(session);
-    session_reply(session, 250, "2.0.0", "ok");
+    if (dialogue->state != DIALOGUE_HELO)
+        dialogue_reset_transaction(dialogue);
+    dialogue_reply(dialogue, 250, "2.0.0", "ok");
 }
 
 /* --- The rest --- */
 
-static void run_noop(struct session *session, const char *argument)
+static void run_noop(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    session_reply(session, 250, "2.0.0", "ok");
+    dialogue_reply(dialogue, 250, "2.0.0", "ok");
 }
 
 /* RFC 5321 3.5.3: we know no mailboxes. */
-static void run_vrfy(struct session *session, const char *argument)
+static void run_vrfy(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    session_reply(session, 252, "2.5.0", "send it, delivery will tell");
+    dialogue_reply(dialogue, 252, "2.5.0", "send it, delivery will tell");
 }
 
-static void run_help(struct session *session, const char *argument)
+static void run_help(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    session_reply(session, 214, "2.0.0", "see outboxd(8)");
+    dialogue_reply(dialogue, 214, "2.0.0", "see outboxd(8)");
 }
 
-static void run_quit(struct session *session, const char *argument)
+static void run_quit(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    session_reply(session, 221, "2.0.0", "bye");
-    session_end(session);
+    dialogue_reply(dialogue, 221, "2.0.0", "bye");
+    dialogue_end(dialogue);
 }
 
-static void run_not_offered(struct session *session, const char *argument)
+static void run_not_offered(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    session_reply_error(session, 502, "5.5.1", "not offered");
+    dialogue_reply_error(dialogue, 502, "5.5.1", "not offered");
 }
 
 /* --- The table --- */
 
-#define IN(state) (1U << SESSION_##state)
+#define IN(state) (1U << DIALOGUE_##state)
 #define GREETED   (IN(READY) | IN(MAIL) | IN(RCPT))
 #define ANY       (IN(HELO) | GREETED)
 
@@ -260,17 +260,17 @@ static const struct command *find_command(const char *verb, size_t len)
 }
 
 /* Cuts CR LF and spaces before it. Other control bytes never belong into a command (NUL would hide what follows). */
-static bool clean_line(struct session *session, char *line, size_t len)
+static bool clean_line(struct dialogue *dialogue, char *line, size_t len)
 {
     if (len < 2 || line[len - 2] != '\r') {
-        session_reply_error(session, 500, "5.5.2", "bare LF: lines end with CR LF");
+        dialogue_reply_error(dialogue, 500, "5.5.2", "bare LF: lines end with CR LF");
         return false;
     }
     len -= 2;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)line[i];
         if (c < ' ' || c == 127) {
-            session_reply_error(session, 501, "5.5.2", "control byte in the command");
+            dialogue_reply_error(dialogue, 501, "5.5.2", "control byte in the command");
             return false;
         }
     }
@@ -280,9 +280,9 @@ static bool clean_line(struct session *session, char *line, size_t len)
     return true;
 }
 
-void command_run(struct session *session, char *line, size_t len)
+void command_run(struct dialogue *dialogue, char *line, size_t len)
 {
-    if (!clean_line(session, line, len))
+    if (!clean_line(dialogue, line, len))
         return;
     size_t verb_len = strcspn(line, " ");
     const struct command *command = find_command(line, verb_len);
@@ -290,14 +290,14 @@ void command_run(struct session *session, char *line, size_t len)
     argument += strspn(argument, " ");
 
     if (command == NULL) {
-        session_reply_error(session, 500, "5.5.1", "unknown command");
+        dialogue_reply_error(dialogue, 500, "5.5.1", "unknown command");
     } else if (command->argument == ARGUMENT_NONE && *argument != '\0') {
-        session_reply_error(session, 501, "5.5.4", "no argument is allowed");
-    } else if ((command->states & (1U << session->state)) == 0) {
-        session_reply_error(session, 503, "5.5.1",
-                            session->state == SESSION_HELO ? "EHLO or LHLO comes first"
-                                                           : command->misplaced);
+        dialogue_reply_error(dialogue, 501, "5.5.4", "no argument is allowed");
+    } else if ((command->states & (1U << dialogue->state)) == 0) {
+        dialogue_reply_error(dialogue, 503, "5.5.1",
+                             dialogue->state == DIALOGUE_HELO ? "EHLO or LHLO comes first"
+                                                              : command->misplaced);
     } else {
-        command->run(session, argument);
+        command->run(dialogue, argument);
     }
 }

@@ -2,7 +2,7 @@
 #pragma once
 #include <stddef.h>
 
-struct session;
+struct dialogue;
 
 /* line is what came up to and including LF, ended by NUL; it is changed. */
-void command_run(struct session *session, char *line, size_t len);
+void command_run(struct dialogue *dialogue, char *line, size_t len);

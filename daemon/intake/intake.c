@@ -19,7 +19,7 @@
 #include "log.h"
 
 #include "access.h"
-#include "session.h"
+#include "dialogue.h"
 #include "shared.h"
 #include "users.h"
 
@@ -86,7 +86,7 @@ static void on_accepted(int fd, const struct listener_peer *peer, void *ctx)
     struct user *user = users_get(intake->shared.users, peer->uid);
 
     if (has_room_for(intake, user)) {
-        session_start(&intake->shared, intake->config, user, fd);
+        dialogue_start(&intake->shared, intake->config, user, fd);
     } else {
         (void)!send(fd, no_room, sizeof no_room - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* a courtesy */
         (void)close(fd);
@@ -103,27 +103,27 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     while (!TAILQ_EMPTY(&intake->shared.finished)) {
-        struct session *session = TAILQ_FIRST(&intake->shared.finished);
-        TAILQ_REMOVE(&intake->shared.finished, session, link);
-        session_free(session);
+        struct dialogue *dialogue = TAILQ_FIRST(&intake->shared.finished);
+        TAILQ_REMOVE(&intake->shared.finished, dialogue, link);
+        dialogue_free(dialogue);
     }
 }
 
 /* Safe against the current session leaving the list, which is all that a session can do to it. */
 static void for_each_session(struct intake *intake,
-                             void (*visit)(struct session *session, const struct intake *intake))
+                             void (*visit)(struct dialogue *dialogue, const struct intake *intake))
 {
-    struct session *next = NULL;
+    struct dialogue *next = NULL;
 
-    for (struct session *s = TAILQ_FIRST(&intake->shared.sessions); s != NULL; s = next) {
+    for (struct dialogue *s = TAILQ_FIRST(&intake->shared.sessions); s != NULL; s = next) {
         next = TAILQ_NEXT(s, link);
         visit(s, intake);
     }
 }
 
-static void check_idle(struct session *session, const struct intake *intake)
+static void check_idle(struct dialogue *dialogue, const struct intake *intake)
 {
-    session_check_idle(session, clock_monotonic_ms(), intake->idle_ms);
+    dialogue_check_idle(dialogue, clock_monotonic_ms(), intake->idle_ms);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -182,10 +182,10 @@ void intake_reload(struct intake *intake, const struct config *config)
     set_config(intake, config);
 }
 
-static void stop_session(struct session *session, const struct intake *intake)
+static void stop_session(struct dialogue *dialogue, const struct intake *intake)
 {
     (void)intake;
-    session_stop(session);
+    dialogue_stop(dialogue);
 }
 
 void intake_stop(struct intake *intake)

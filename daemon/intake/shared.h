@@ -8,7 +8,7 @@
 
 #include "budget.h"
 
-struct session;
+struct dialogue;
 struct submission;
 struct users;
 
@@ -20,8 +20,8 @@ struct intake_shared {
     struct budget budget;
     struct intake_counts counts;
     size_t submission_count;
-    TAILQ_HEAD(, session) sessions;
-    TAILQ_HEAD(, session) finished; /* freed by the reaper, outside of their own callbacks */
+    TAILQ_HEAD(, dialogue) sessions;
+    TAILQ_HEAD(, dialogue) finished; /* freed by the reaper, outside of their own callbacks */
     struct event *reaper;
     char read_buffer[SHARED_READ_BYTES]; /* filled and used within one callback */
 };
