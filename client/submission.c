@@ -431,9 +431,10 @@ int submission_verify(struct submission *submission, struct submission_message *
     return envelope.accepted > 0 ? EX_OK : status_without_recipient(message, err);
 }
 
-/* Recipients whose transaction failed behind their RCPT share its fate. */
+/* Recipients whose transaction failed behind their RCPT share its fate. why: NULL when it concerns all, and so is told
+   once. */
 static void spoil(struct submission_message *message, const bool *was_accepted, int status,
-                  const struct error *err)
+                  const char *why)
 {
     for (size_t i = 0; i < message->recipient_count; i++) {
         struct submission_recipient *recipient = &message->recipients[i];
@@ -442,7 +443,7 @@ static void spoil(struct submission_message *message, const bool *was_accepted, 
             continue;
         recipient->fate = status == EX_TEMPFAIL ? FATE_DEFERRED : FATE_REFUSED;
         free(recipient->reply);
-        recipient->reply = xstrdup(err->text);
+        recipient->reply = xstrdup_or_null(why);
     }
 }
 
@@ -483,7 +484,7 @@ int submission_send(struct submission *submission, struct submission_message *me
         note_accepted(message, was_accepted);
         status = transaction(submission, message, &is_done, err);
         if (status != EX_OK)
-            spoil(message, was_accepted, status, err);
+            spoil(message, was_accepted, status, reply != NULL ? err->text : NULL);
         else {
             free(reply);
             reply = reply_text(&submission->reply);

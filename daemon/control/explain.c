@@ -17,6 +17,7 @@ struct explanation {
     const struct json_context *context;
     bool has_words;
     struct strbuf *out;
+    const char *lane_told; /* the smarthost whose trouble was told already; NULL */
 };
 
 /* What a refusal of the whole smarthost was about, and what a person can do. */
@@ -92,37 +93,41 @@ static const char *words_of(enum verdict_class class)
 static void say_lane(struct explanation *explanation, const struct lane_view *lane)
 {
     const struct circuit *circuit = &lane->circuit;
-    const char *remedy = remedy_of(circuit->reason.class);
+    bool is_by_hand = circuit->reason.rule != NULL && strcmp(circuit->reason.rule, "operator") == 0;
+    enum verdict_class class = is_by_hand ? CLASS_NONE : circuit->reason.class;
+    const char *remedy = remedy_of(class);
     bool is_parked = circuit->state == CIRCUIT_PARKED;
     struct strbuf *out = explanation->out;
 
     strbuf_append_format(out, "    smarthost %s %s", lane->smarthost,
                          is_parked ? "is parked" : "is in trouble");
     say_time(explanation, " since ", circuit->since_s, "");
-    strbuf_append_format(out, " because %s\n", words_of(circuit->reason.class));
-    say_reply(explanation, "    it said: ", lane->reason_code, lane->reason_enhanced,
-              explanation->has_words ? lane->reason_text : NULL);
-    if (circuit->retry_at_s != 0)
-        say_time(explanation, "    it is tried again at ", circuit->retry_at_s, "\n");
+    strbuf_append_format(out, " because %s\n", words_of(class));
+    if (!is_by_hand)
+        say_reply(explanation, "    it said: ", lane->reason_code, lane->reason_enhanced,
+                  explanation->has_words ? lane->reason_text : NULL);
     if (is_parked)
-        strbuf_append_format(out, "    %s%sThen run: outbox smarthost unpark %s\n",
-                             remedy != NULL ? remedy : "", remedy != NULL ? " " : "",
-                             lane->smarthost);
-    else if (remedy != NULL && circuit->retry_at_s == 0)
-        strbuf_append_format(out, "    %s\n", remedy);
+        strbuf_append_format(out, "    %s%s: outbox smarthost unpark %s\n",
+                             remedy != NULL ? remedy : "",
+                             remedy != NULL ? " Then run" : "To go on", lane->smarthost);
 }
 
 static void say_smarthost_trouble(struct explanation *explanation, const struct spool_row *row)
 {
     struct lane_view lane;
 
-    if (explanation->context->lane_find(explanation->context->dispatcher, row->smarthost, &lane))
+    if (explanation->lane_told != NULL && strcmp(explanation->lane_told, row->smarthost) == 0)
+        strbuf_append_format(explanation->out, "    waits for smarthost %s, see above\n",
+                             row->smarthost);
+    else if (explanation->context->lane_find(explanation->context->dispatcher, row->smarthost,
+                                             &lane))
         say_lane(explanation, &lane);
     else
         strbuf_append_format(explanation->out,
                              "    smarthost %s is not in the configuration any more; "
                              "put it back and reload\n",
                              row->smarthost);
+    explanation->lane_told = row->smarthost;
 }
 
 static void say_sender_trouble(struct explanation *explanation, const struct spool_row *row)
@@ -258,7 +263,7 @@ static void explain_header(struct explanation *explanation, const struct spool_r
 void explain_message(const struct spool_row *rows, size_t count, const struct json_context *context,
                      bool has_words, struct strbuf *out)
 {
-    struct explanation explanation = { context, has_words, out };
+    struct explanation explanation = { context, has_words, out, NULL };
     size_t shown = 0;
 
     explain_header(&explanation, rows, count);

@@ -210,6 +210,21 @@ static void test_explanations(void **state)
     }
 }
 
+static void test_parked_by_hand(void **state)
+{
+    AUTO_STRBUF struct strbuf out;
+    struct spool_row rows[2] = { row_of(RECIPIENT_QUEUED), row_of(RECIPIENT_QUEUED) };
+
+    (void)state;
+    strbuf_init(&out);
+    test_lane = lane_of(CIRCUIT_PARKED, SCOPE_SMARTHOST, 0);
+    test_lane.circuit.reason.rule = "operator";
+    explain_message(rows, 2, &context, true, &out);
+    assert_non_null(strstr(out.data, "because an administrator stopped it\n    To go on: outbox "
+                                     "smarthost unpark relay\n"));
+    assert_non_null(strstr(out.data, "waits for smarthost relay, see above"));
+}
+
 /* One screen, whatever the number of recipients, and those with trouble first. */
 static void test_many_recipients(void **state)
 {
@@ -235,9 +250,8 @@ static void test_many_recipients(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outlook),
-        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_explanations),
+        cmocka_unit_test(test_outlook),         cmocka_unit_test(test_message),
+        cmocka_unit_test(test_explanations),    cmocka_unit_test(test_parked_by_hand),
         cmocka_unit_test(test_many_recipients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
