@@ -61,7 +61,7 @@ class PostfixPeer(Subject):
 
 class PostfixDefault(PostfixPeer):
     name = "postfix"
-    note = "postfix: as the distribution ships it; paused by HOLD, so that it only accepts; on loopback TCP"
+    note = "postfix: as the distribution ships it; paused by HOLD, so that it only accepts; on loopback TCP; its log goes to syslog"
 
 
 class PostfixTuned(PostfixPeer):

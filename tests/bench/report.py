@@ -4,6 +4,7 @@ import collections
 import statistics
 
 BASE = "outboxd"
+CEILING = "sink"  # of the tools, no rival: no ratios
 
 # test, measure, label, how to print it. A ratio is outboxd's figure by the other's, of the same round.
 Measure = collections.namedtuple("Measure", "test field label digits")
@@ -74,7 +75,7 @@ def summarise(records):
                 row["subjects"][subject] = {
                     "median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values),
                 }
-                if subject != BASE and BASE in by_subject:
+                if subject not in (BASE, CEILING) and BASE in by_subject:
                     row["ratios"][subject] = ratio(by_subject[BASE], rounds)
             rows.append(row)
     return rows
@@ -106,7 +107,7 @@ def show_test(test, rows, out):
     names = []
     for row in rows:
         names += [name for name in row["subjects"] if name not in names]
-    others = [name for name in names if name != BASE] if BASE in names else []
+    others = [name for name in names if name not in (BASE, CEILING)] if BASE in names else []
     print(f"\n{TITLES[test]}", file=out)
     header = "".join(f"{name:>{FIGURE_WIDTH}}" for name in names)
     print(f"  {'':18}{header}" + "".join(f"{'/' + name:>{RATIO_WIDTH}}" for name in others), file=out)

@@ -153,6 +153,7 @@ class Program(Subject):
 class Outboxd(Program):
     name = "outboxd"
     program = "outboxd"
+    note = "outboxd: its defaults, on its Unix socket; its log goes to a file; paused by a port where nobody listens"
     relays = True
     CONFIG = """hostname = "bench.src.example";
 default-domain = "src.example";
