@@ -61,7 +61,8 @@ class PostfixPeer(Subject):
 
 class PostfixDefault(PostfixPeer):
     name = "postfix"
-    note = "postfix: as the distribution ships it; paused by HOLD, so that it only accepts; on loopback TCP; its log goes to syslog"
+    note = ("postfix: its defaults, on loopback TCP; its log goes to syslog; paused by HOLD at the door, so that it "
+            "only accepts")
 
 
 class PostfixTuned(PostfixPeer):
