@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include "error.h" /* before cmocka.h, which has a macro fail() */
+
 #include <cmocka.h>
 
 #include "cleanup.h"
