@@ -3,7 +3,8 @@
    With CRASHREC_LIE=1 a sync succeeds without being one: the control that must lose messages.
 
    Record: kind (1), path length (2), offset (8), data length (4), path, data; native byte order.
-   C create or truncate, W write, T truncate, S sync, U unlink, A answer (offset = descriptor). */
+   C create or truncate, W write, T truncate, S sync, U unlink, R rename, A answer (offset = descriptor).
+   Not recorded: link, pwritev, fallocate, sendmsg, mmap, stdio, and what is written to a file after its renaming. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -286,16 +287,74 @@ int fdatasync(int fd)
     return lies(fd) ? 0 : synced(fd, real_fdatasync(fd));
 }
 
+/* The whole name of what is about to go, while it is still there. */
+static bool name_inside(int at, const char *path, char name[PATH_MAX])
+{
+    char given[PATH_MAX];
+    bool is_relative = path[0] != '/' && at != AT_FDCWD && tracked(at);
+    int len = snprintf(given, sizeof given, "%s%s%s", is_relative ? paths[at] : "",
+                       is_relative ? "/" : "", path);
+    return recording() && len < PATH_MAX && realpath(given, name) != NULL && inside(name);
+}
+
+static void removed(const char *name)
+{
+    pthread_mutex_lock(&lock);
+    record('U', name, 0, NULL, 0);
+    pthread_mutex_unlock(&lock);
+}
+
 int unlink(const char *path)
 {
     REAL(unlink);
-    char buffer[PATH_MAX];
-    const char *full = realpath(path, buffer);
+    char name[PATH_MAX];
+    bool is_ours = name_inside(AT_FDCWD, path, name);
     int result = real_unlink(path);
-    if (result == 0 && full != NULL && recording() && inside(full)) {
-        pthread_mutex_lock(&lock);
-        record('U', full, 0, NULL, 0);
-        pthread_mutex_unlock(&lock);
-    }
+    if (is_ours && result == 0)
+        removed(name);
+    return result;
+}
+
+int unlinkat(int at, const char *path, int flags)
+{
+    REAL(unlinkat);
+    char name[PATH_MAX];
+    bool is_ours = name_inside(at, path, name);
+    int result = real_unlinkat(at, path, flags);
+    if (is_ours && result == 0)
+        removed(name);
+    return result;
+}
+
+/* The new name is the data; it stays in the same directory. */
+static void renamed(const char *name, const char *to)
+{
+    const char *slash = strrchr(to, '/');
+    const char *base = slash != NULL ? slash + 1 : to;
+
+    pthread_mutex_lock(&lock);
+    record('R', name, 0, base, strlen(base));
+    pthread_mutex_unlock(&lock);
+}
+
+int rename(const char *from, const char *to)
+{
+    REAL(rename);
+    char name[PATH_MAX];
+    bool is_ours = name_inside(AT_FDCWD, from, name);
+    int result = real_rename(from, to);
+    if (is_ours && result == 0)
+        renamed(name, to);
+    return result;
+}
+
+int renameat(int from_at, const char *from, int to_at, const char *to)
+{
+    REAL(renameat);
+    char name[PATH_MAX];
+    bool is_ours = name_inside(from_at, from, name);
+    int result = real_renameat(from_at, from, to_at, to);
+    if (is_ours && result == 0)
+        renamed(name, to);
     return result;
 }

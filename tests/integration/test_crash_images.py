@@ -76,6 +76,7 @@ class CrashImages(OutboxTest):
         print(f"{result}, seed {seed}", file=sys.stderr)
         self.assertGreaterEqual(len(result.last_promised), MESSAGES)
         self.assertEqual((result.losing, result.damaged), (0, 0), f"seed {seed}")
+        self.assertTrue(kept)
         for state, promised in kept:
             self.recover(state, promised)
 

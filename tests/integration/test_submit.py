@@ -10,7 +10,7 @@ import fetch
 
 DIALOGUE = ("EHLO client.example\r\nMAIL FROM:<a@example.com> SIZE=100 BODY=8BITMIME\r\nRCPT TO:<x@dest.example>\r\n"
             "RCPT TO:<y@dest.example>\r\nDATA\r\n")
-TEXT = "From: a@example.com\r\nSubject: cut\r\n\r\n..dot\r\n.\r\n"
+TEXT = "From: a@example.com\r\nSubject: cut\r\n\r\n..dot\r\n..\r\n"
 
 
 class Submit(OutboxTest):
@@ -86,7 +86,7 @@ class Submit(OutboxTest):
             client.write(DIALOGUE + TEXT + ".\r\nQUIT\r\n")
             replies = [client.reply()[:3] for _ in range(7)]
         self.assertEqual(replies, ["250", "250", "250", "250", "354", "250", "221"])
-        self.assertEqual(split_message(self.received()[0].data)[1], b".dot\r\n\r\n"[:-2])
+        self.assertEqual(split_message(self.received()[0].data)[1], b".dot\r\n.\r\n")
 
     def test_one_byte_per_write(self):
         with self.outbox.raw() as client:
