@@ -39,8 +39,8 @@ static void respond_login(const struct auth_exchange *exchange, unsigned number,
 
 /* Best first. */
 static const struct auth_mechanism mechanisms[] = {
-    {"PLAIN",  true,  1, respond_plain},
-    { "LOGIN", false, 2, respond_login},
+    { "PLAIN", true, 1, respond_plain },
+    { "LOGIN", false, 2, respond_login },
 };
 
 uint32_t auth_mechanism_bit(const char *name, size_t len)

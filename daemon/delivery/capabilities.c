@@ -79,15 +79,15 @@ struct keyword {
 #define FLAG(member) offsetof(struct capabilities, member)
 
 static const struct keyword keywords[] = {
-    {"PIPELINING",           FLAG(has_pipelining),     NULL        },
-    { "8BITMIME",            FLAG(has_8bitmime),       NULL        },
-    { "SMTPUTF8",            FLAG(has_smtputf8),       NULL        },
-    { "STARTTLS",            FLAG(has_starttls),       NULL        },
-    { "ENHANCEDSTATUSCODES", FLAG(has_enhanced_codes), NULL        },
-    { "DSN",                 FLAG(has_dsn),            NULL        },
-    { "SIZE",                0,                        parse_size  },
-    { "AUTH",                0,                        parse_auth  },
-    { "LIMITS",              0,                        parse_limits},
+    { "PIPELINING", FLAG(has_pipelining), NULL },
+    { "8BITMIME", FLAG(has_8bitmime), NULL },
+    { "SMTPUTF8", FLAG(has_smtputf8), NULL },
+    { "STARTTLS", FLAG(has_starttls), NULL },
+    { "ENHANCEDSTATUSCODES", FLAG(has_enhanced_codes), NULL },
+    { "DSN", FLAG(has_dsn), NULL },
+    { "SIZE", 0, parse_size },
+    { "AUTH", 0, parse_auth },
+    { "LIMITS", 0, parse_limits },
 };
 
 static void parse_line(const char *line, struct capabilities *capabilities)

@@ -4,6 +4,7 @@
 #include <event2/bufferevent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "strbuf.h"
@@ -70,6 +71,11 @@ static void on_connected(const struct connect_result *result, void *ctx)
     struct session *session = ctx;
     const struct smarthost_config *smarthost = session->smarthost;
 
+    if (session->step == STEP_CLOSED) {
+        if (result->fd >= 0)
+            (void)close(result->fd);
+        return;
+    }
     if (result->fd < 0) {
         session_fail(session, result->trouble, "%s", result->text);
         return;

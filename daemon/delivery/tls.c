@@ -210,22 +210,24 @@ static enum trouble explain_certificate(long result, const char *host, char ret_
 enum trouble tls_explain(struct bufferevent *bev, const char *host, char ret_text[TLS_TEXT_SIZE])
 {
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
-    unsigned long first = 0;
+    unsigned long oldest = 0;
 
     ret_text[0] = '\0';
+    /* The latest comes out first. libevent 2.1 also puts values of SSL_get_error() among them, which are of no library. */
     for (unsigned long code = bufferevent_get_openssl_error(bev); code != 0;
          code = bufferevent_get_openssl_error(bev))
-        if (first == 0)
-            first = code;
+        if (ERR_GET_LIB(code) != 0)
+            oldest = code;
     ERR_clear_error();
     long result = SSL_get_verify_result(ssl);
     if (result != X509_V_OK)
         return explain_certificate(result, host, ret_text);
-    if (first == 0)
+    if (oldest == 0)
         return TROUBLE_LOST;
-    const char *words = words_for(ERR_GET_REASON(first));
+    const char *words = ERR_SYSTEM_ERROR(oldest) ? strerror(ERR_GET_REASON(oldest))
+                                                 : words_for(ERR_GET_REASON(oldest));
     if (words == NULL)
-        words = ERR_reason_error_string(first);
+        words = ERR_reason_error_string(oldest);
     (void)snprintf(ret_text, TLS_TEXT_SIZE, "%s", words != NULL ? words : "unknown error");
     return TROUBLE_TLS_HANDSHAKE;
 }

@@ -26,6 +26,7 @@ struct fake_smarthost {
     struct fake_options options;
     int listener;
     int stop_fd;
+    int progress_fd; /* counts rows played, down by those waited for */
     unsigned port;
     SSL_CTX *ctx;
     pthread_t thread;
@@ -59,10 +60,8 @@ __attribute__((format(printf, 2, 3))) static void complain(struct fake_smarthost
 /* False: the thread is to end. */
 static bool wait_for(const struct fake_smarthost *fake, int fd, short events)
 {
-    struct pollfd fds[] = {
-        {.fd = fd,             .events = events},
-        { .fd = fake->stop_fd, .events = POLLIN}
-    };
+    struct pollfd fds[] = { { .fd = fd, .events = events },
+                            { .fd = fake->stop_fd, .events = POLLIN } };
 
     while (poll(fds, 2, -1) < 0)
         MUST(errno == EINTR);
@@ -227,6 +226,7 @@ static bool play_row(struct fake_smarthost *fake, const struct fake_row *row)
         is_open = say(fake, row->reply, strlen(row->reply));
     if (!is_open)
         return false;
+    MUST(eventfd_write(fake->progress_fd, 1) == 0);
     switch (row->then) {
     case FAKE_GO_ON:
         return true;
@@ -326,8 +326,13 @@ struct fake_smarthost *fake_smarthost_start(const struct fake_options *options)
     if (options->certificate != NULL)
         load_certificate(fake);
     listen_somewhere(fake);
+    if (options->is_port_closed) {
+        (void)close(fake->listener);
+        fake->listener = -1;
+    }
     fake->stop_fd = eventfd(0, EFD_CLOEXEC);
-    MUST(fake->stop_fd >= 0);
+    fake->progress_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+    MUST(fake->stop_fd >= 0 && fake->progress_fd >= 0);
     MUST(pthread_create(&fake->thread, NULL, run, fake) == 0);
     fake->is_running = true;
     return fake;
@@ -336,6 +341,14 @@ struct fake_smarthost *fake_smarthost_start(const struct fake_options *options)
 unsigned fake_smarthost_port(const struct fake_smarthost *fake)
 {
     return fake->port;
+}
+
+void fake_smarthost_wait(struct fake_smarthost *fake, unsigned rows)
+{
+    eventfd_t one = 0;
+
+    for (unsigned i = 0; i < rows; i++)
+        MUST(eventfd_read(fake->progress_fd, &one) == 0);
 }
 
 void fake_smarthost_stop(struct fake_smarthost *fake)
@@ -352,8 +365,10 @@ void fake_smarthost_free(struct fake_smarthost *fake)
     if (fake == NULL)
         return;
     fake_smarthost_stop(fake);
-    (void)close(fake->listener);
+    if (fake->listener >= 0)
+        (void)close(fake->listener);
     (void)close(fake->stop_fd);
+    (void)close(fake->progress_fd);
     SSL_CTX_free(fake->ctx);
     strbuf_done(&fake->input);
     strbuf_done(&fake->heard);

@@ -40,10 +40,13 @@ struct fake_options {
        is_cut_eager: right after the byte before it. */
     long cut_at;
     bool is_cut_eager;
+    bool is_port_closed; /* nobody listens there */
 };
 
 struct fake_smarthost *fake_smarthost_start(const struct fake_options *options);
 unsigned fake_smarthost_port(const struct fake_smarthost *fake);
+/* Waits until so many rows more have been played (their reply sent, if any). */
+void fake_smarthost_wait(struct fake_smarthost *fake, unsigned rows);
 /* Ends the thread, whatever it waits for. What is recorded can be read from then on, until free. */
 void fake_smarthost_stop(struct fake_smarthost *fake);
 void fake_smarthost_free(struct fake_smarthost *fake);

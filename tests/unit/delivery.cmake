@@ -8,6 +8,6 @@ add_library(fake_smarthost STATIC fakes/fake_smarthost.c fakes/fake_certificate.
 target_include_directories(fake_smarthost PUBLIC fakes unit)
 target_link_libraries(fake_smarthost PUBLIC delivery PkgConfig::OPENSSL PkgConfig::EVENT PkgConfig::CMOCKA Threads::Threads
                       PRIVATE warnings)
-foreach(test IN ITEMS test_session)
+foreach(test IN ITEMS test_session test_session_cuts test_session_hostile test_session_tls)
   add_unit_test(${test} USES fake_smarthost)
 endforeach()

@@ -234,7 +234,7 @@ static size_t count_words(const char *text)
 
 void trial_start(struct trial *trial, const struct trial_message *message)
 {
-    const char *recipients = message->recipients != NULL ? message->recipients : "a@example.com";
+    const char *recipients = message->recipients != NULL ? message->recipients : "a@x";
     struct delivery_order *order =
         delivery_order_new(trial->config, &trial->config->smarthosts[0], count_words(recipients));
     const char *p = recipients;
@@ -249,7 +249,7 @@ void trial_start(struct trial *trial, const struct trial_message *message)
     order->slot = message->slot;
     order->key = 1000 + (int64_t)trial->done_count;
     (void)strcpy(order->id, "0123456789ABCDEFGHJKMN");
-    order->sender = xstrdup(message->sender != NULL ? message->sender : "s@example.com");
+    order->sender = xstrdup(message->sender != NULL ? message->sender : "s@x");
     order->size_bytes = message->size_bytes > 0 ? message->size_bytes : (int64_t)len;
     order->is_8bit = message->is_8bit;
     order->needs_smtputf8 = message->needs_smtputf8;

@@ -39,7 +39,7 @@ void trial_stop(struct trial *trial, unsigned grace_ms);
 
 struct trial_message {
     const char *sender;
-    const char *recipients; /* "a@example.com b@example.com" */
+    const char *recipients; /* "a@x b@x" */
     const char *body;       /* NULL: a short one */
     size_t chunk_size;      /* 0: the body is at hand */
     int64_t size_bytes;     /* 0: the body's */
@@ -57,7 +57,7 @@ struct delivery_order *trial_wait(struct trial *trial);
 /* Both. */
 struct delivery_order *trial_run(struct trial *trial, const struct trial_message *message);
 
-/* "a@example.com done 250, b@example.com refused 550 recipients-refused; trouble connect-failed at connect":
+/* "a@x done 250, b@x refused 550 recipients-refused; trouble connect-failed at connect":
    caller frees. */
 char *outcome_text(const struct delivery_order *order);
 /* Compares, and frees nothing. */
