@@ -24,10 +24,13 @@ class Stop(OutboxTest):
         smarthost.behave()
         outbox.expected_warnings.append("in-doubt")
         outbox.start()
-        if outbox.show(queue_id)["state"] == "in-doubt":
+        # The smarthost has taken what it let us wait for after the dot; nobody here can know.
+        is_taken = stage == "end-of-data"
+        if is_taken:
+            outbox.wait_message(queue_id, "in-doubt")
             outbox.outbox("retry", queue_id)
         outbox.wait_message(queue_id, "delivered")
-        self.assertEqual(len(smarthost.messages), 1)
+        self.assertEqual(len(smarthost.messages), 2 if is_taken else 1)
 
     def test_sigterm_while_connecting(self):
         self.stop_during("connect")
@@ -98,12 +101,14 @@ class Stop(OutboxTest):
                 self.assertEqual(spool.read_bytes(), before)
                 spool.write_bytes(good)
         outbox.start()
+        self.assertEqual(len(outbox.json("list", "all")), 1)
 
     def foreign(self, spool):
         spool.unlink()
         database = sqlite3.connect(spool)
         database.execute("CREATE TABLE diary(day TEXT, text TEXT)")
         database.close()
+        spool.chmod(0o600)
 
 
 class Trouble(OutboxTest):
