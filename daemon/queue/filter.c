@@ -368,3 +368,27 @@ unsigned filter_states(const struct filter *filter)
             states &= filter->terms[i].states;
     return states;
 }
+
+void filter_accepted_range(const struct filter *filter, int64_t now_s, int64_t *ret_from_s,
+                           int64_t *ret_until_s)
+{
+    int64_t from_s = INT64_MIN;
+    int64_t until_s = INT64_MAX;
+
+    for (size_t i = 0; i < filter->count; i++) {
+        const struct term *term = &filter->terms[i];
+        if (term->key != KEY_AGE)
+            continue;
+        int64_t at_s = now_s - term->number;
+        int64_t first_s = term->comparison == '<' ? at_s + 1 : at_s;
+        int64_t last_s = term->comparison == '>' ? at_s - 1 : at_s;
+        if (term->comparison != '>' && first_s > from_s)
+            from_s = first_s;
+        /* What is from the future has age 0. */
+        if ((term->comparison == '>' || (term->comparison == '=' && term->number > 0)) &&
+            last_s < until_s)
+            until_s = last_s;
+    }
+    *ret_from_s = from_s;
+    *ret_until_s = until_s;
+}

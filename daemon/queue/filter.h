@@ -37,3 +37,6 @@ const char *filter_exact_id(const struct filter *filter);
 const char *filter_exact_smarthost(const struct filter *filter);
 /* Bit (1 << state) for every state that can match at all. */
 unsigned filter_states(const struct filter *filter);
+/* When what matches can have been accepted, both ends included; INT64_MIN and INT64_MAX when not restricted. */
+void filter_accepted_range(const struct filter *filter, int64_t now_s, int64_t *ret_from_s,
+                           int64_t *ret_until_s);

@@ -33,19 +33,19 @@ static const struct {
     const char *read_back;
     enum pragma_when when;
 } pragmas[] = {
-    {"locking_mode",        "EXCLUSIVE",   "exclusive", PRAGMA_ALWAYS},
-    { "page_size",          "4096",        "4096",      PRAGMA_NEW   },
-    { "auto_vacuum",        "INCREMENTAL", "2",         PRAGMA_NEW   },
-    { "journal_mode",       "WAL",         "wal",       PRAGMA_ALWAYS},
-    { "synchronous",        "FULL",        "2",         PRAGMA_ALWAYS},
-    { "secure_delete",      "FAST",        "2",         PRAGMA_ALWAYS},
-    { "wal_autocheckpoint", "0",           "0",         PRAGMA_ALWAYS},
-    { "journal_size_limit", "33554432",    "33554432",  PRAGMA_ALWAYS},
-    { "cache_size",         "-16384",      "-16384",    PRAGMA_ALWAYS},
-    { "temp_store",         "MEMORY",      "2",         PRAGMA_ALWAYS},
-    { "mmap_size",          "0",           "0",         PRAGMA_ALWAYS},
-    { "trusted_schema",     "OFF",         "0",         PRAGMA_ALWAYS},
-    { "cell_size_check",    "ON",          "1",         PRAGMA_ALWAYS},
+    { "locking_mode", "EXCLUSIVE", "exclusive", PRAGMA_ALWAYS },
+    { "page_size", "4096", "4096", PRAGMA_NEW },
+    { "auto_vacuum", "INCREMENTAL", "2", PRAGMA_NEW },
+    { "journal_mode", "WAL", "wal", PRAGMA_ALWAYS },
+    { "synchronous", "FULL", "2", PRAGMA_ALWAYS },
+    { "secure_delete", "FAST", "2", PRAGMA_ALWAYS },
+    { "wal_autocheckpoint", "0", "0", PRAGMA_ALWAYS },
+    { "journal_size_limit", "33554432", "33554432", PRAGMA_ALWAYS },
+    { "cache_size", "-16384", "-16384", PRAGMA_ALWAYS },
+    { "temp_store", "MEMORY", "2", PRAGMA_ALWAYS },
+    { "mmap_size", "0", "0", PRAGMA_ALWAYS },
+    { "trusted_schema", "OFF", "0", PRAGMA_ALWAYS },
+    { "cell_size_check", "ON", "1", PRAGMA_ALWAYS },
 };
 
 /* What SQLite has to say beyond its return codes. */

@@ -35,7 +35,7 @@ struct spool {
     struct request_list arrivals;
     struct event *timer;
     int64_t timer_at_ms; /* monotonic */
-    int64_t last_request_ms;
+    int64_t last_answer_ms;
     struct spool_upkeep upkeep;
     bool is_upkeep_running;
 };
@@ -71,19 +71,19 @@ enum operation {
 };
 
 static const struct spool_operation operations[] = {
-    [OPERATION_SUBMIT] = {"submit",   store_submit,       submit_committed, true,  true },
-    [OPERATION_APPEND] = { "append",  store_chunk_append, NULL,             true,  true },
-    [OPERATION_ABANDON] = { "abandon", store_abandon,      NULL,             true,  false},
-    [OPERATION_READ] = { "read",    store_chunk_read,   NULL,             false, false},
-    [OPERATION_OUTCOME] = { "outcome", store_outcome,      NULL,             true,  false},
-    [OPERATION_CRASHED] = { "crashed", store_crashed,      NULL,             true,  false},
-    [OPERATION_DUE] = { "due",     store_due,          NULL,             false, false},
-    [OPERATION_LIST] = { "list",    store_list,         NULL,             false, false},
-    [OPERATION_CHANGE] = { "change",  store_change,       change_committed, true,  false},
-    [OPERATION_LOG] = { "log",     store_log,          NULL,             false, false},
-    [OPERATION_PARKING] = { "parking", store_parking,      NULL,             true,  false},
-    [OPERATION_SUMMARY] = { "summary", store_summary,      NULL,             false, false},
-    [OPERATION_UPKEEP] = { "upkeep",  store_upkeep,       NULL,             true,  false},
+    [OPERATION_SUBMIT] = { "submit", store_submit, submit_committed, true, true },
+    [OPERATION_APPEND] = { "append", store_chunk_append, NULL, true, true },
+    [OPERATION_ABANDON] = { "abandon", store_abandon, NULL, true, false },
+    [OPERATION_READ] = { "read", store_chunk_read, NULL, false, false },
+    [OPERATION_OUTCOME] = { "outcome", store_outcome, NULL, true, false },
+    [OPERATION_CRASHED] = { "crashed", store_crashed, NULL, true, false },
+    [OPERATION_DUE] = { "due", store_due, NULL, false, false },
+    [OPERATION_LIST] = { "list", store_list, NULL, false, false },
+    [OPERATION_CHANGE] = { "change", store_change, change_committed, true, false },
+    [OPERATION_LOG] = { "log", store_log, NULL, false, false },
+    [OPERATION_PARKING] = { "parking", store_parking, NULL, true, false },
+    [OPERATION_SUMMARY] = { "summary", store_summary, NULL, false, false },
+    [OPERATION_UPKEEP] = { "upkeep", store_upkeep, NULL, true, false },
 };
 
 /* --- Groups --- */
@@ -98,11 +98,8 @@ static void on_answer(struct mail *mail)
 static void on_request(struct mail *mail)
 {
     struct spool_request *request = (struct spool_request *)mail;
-    struct spool *spool = request->spool;
 
-    if (request != &spool->upkeep.request)
-        spool->last_request_ms = clock_monotonic_ms();
-    STAILQ_INSERT_TAIL(&spool->arrivals, mail, link);
+    STAILQ_INSERT_TAIL(&request->spool->arrivals, mail, link);
 }
 
 static size_t body_bytes(const struct spool_request *request)
@@ -132,6 +129,8 @@ static size_t take_group(struct spool *spool, struct spool_request *ret_members[
 
 static void answer(struct spool *spool, struct spool_request *request)
 {
+    if (request != &spool->upkeep.request)
+        spool->last_answer_ms = clock_monotonic_ms();
     if (request->is_unfinished) {
         mailbox_post(loop_thread_mailbox(spool->thread), &request->mail);
         return;
@@ -173,7 +172,7 @@ static void on_drained(void *ctx)
 
 static bool is_idle(const struct spool *spool)
 {
-    return clock_monotonic_ms() - spool->last_request_ms >= IDLE_MS;
+    return clock_monotonic_ms() - spool->last_answer_ms >= IDLE_MS;
 }
 
 static void ballast_try(struct spool *spool)

@@ -16,13 +16,13 @@ static const struct change_rule {
     bool needs_body;
     const char *event;
 } rules[CHANGE_KIND_COUNT] = {
-    [CHANGE_HOLD] = {STATE_BIT(QUEUED) | STATE_BIT(IN_DOUBT),                           RECIPIENT_HELD,   false, "held"     },
-    [CHANGE_RELEASE] = { STATE_BIT(HELD),                                                  RECIPIENT_QUEUED, true,  "released" },
+    [CHANGE_HOLD] = { STATE_BIT(QUEUED) | STATE_BIT(IN_DOUBT), RECIPIENT_HELD, false, "held" },
+    [CHANGE_RELEASE] = { STATE_BIT(HELD), RECIPIENT_QUEUED, true, "released" },
     [CHANGE_RETRY] = { STATE_BIT(QUEUED) | STATE_BIT(IN_DOUBT) | STATE_BIT(HELD) |
                            STATE_BIT(FAILED) | STATE_BIT(EXPIRED),
-                     RECIPIENT_QUEUED,                                                                    true,  "retried"  },
+                       RECIPIENT_QUEUED, true, "retried" },
     [CHANGE_DELETE] = { STATE_BIT(QUEUED) | STATE_BIT(IN_DOUBT) | STATE_BIT(HELD),
-                     RECIPIENT_CANCELLED,                                                                 false, "cancelled"},
+                        RECIPIENT_CANCELLED, false, "cancelled" },
 };
 
 static bool change_event(struct store *store, const struct spool_change *change, int64_t key,

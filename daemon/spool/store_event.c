@@ -105,8 +105,8 @@ static bool log_step(struct store *store, struct spool_log *log, int64_t key, bo
                      struct error *err)
 {
     static const enum sql_query queries[2][2] = {
-        {SQL_LOG_AFTER,          SQL_LOG_BEFORE        },
-        { SQL_LOG_MESSAGE_AFTER, SQL_LOG_MESSAGE_BEFORE},
+        { SQL_LOG_AFTER, SQL_LOG_BEFORE },
+        { SQL_LOG_MESSAGE_AFTER, SQL_LOG_MESSAGE_BEFORE },
     };
     AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, queries[key != 0][log->is_newest]);
     bool has_row = true;

@@ -235,9 +235,59 @@ static bool key_next(struct store *store, const struct scan *scan, enum source s
     return true;
 }
 
+/* The lowest key of a message accepted at at_s or later; one behind the highest when there is none. */
+static bool key_accepted(struct store *store, int64_t at_s, int64_t *ret_key, struct error *err)
+{
+    enum { KEY, ACCEPTED_AT };
+    int64_t low = 1;
+    int64_t high = 0;
+
+    if (!store_key_highest(store, &high, err))
+        return false;
+    for (high++; low < high;) {
+        int64_t middle = low + (high - low) / 2;
+        AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_OLDEST);
+        bool has_row = false;
+        bind_int(query, 1, middle - 1);
+        bind_int(query, 2, 1);
+        if (!query_step(&store->database, query, &has_row, err))
+            return false;
+        if (!has_row || sqlite3_column_int64(query, ACCEPTED_AT) / 1000 >= at_s)
+            high = middle;
+        else
+            low = sqlite3_column_int64(query, KEY) + 1;
+    }
+    *ret_key = low;
+    return true;
+}
+
+/* Keys ascend with time, so an age is a range of keys; a day wider than asked, for clocks that were set back. */
+static bool restrict_to_age(struct store *store, struct scan *scan, int64_t *ret_end_key,
+                            struct error *err)
+{
+    enum { SLACK_S = 24 * 3600 };
+    int64_t from_s = INT64_MIN;
+    int64_t until_s = INT64_MAX;
+    int64_t first_key = 0;
+
+    *ret_end_key = INT64_MAX;
+    filter_accepted_range(scan->filter, scan->now_s, &from_s, &until_s);
+    if (until_s != INT64_MAX && !key_accepted(store, until_s + SLACK_S + 1, ret_end_key, err))
+        return false;
+    if (from_s == INT64_MIN || scan->cursor_key > 0)
+        return true;
+    if (!key_accepted(store, from_s - SLACK_S, &first_key, err))
+        return false;
+    scan->cursor_key = first_key - 1;
+    return true;
+}
+
 bool scan_step(struct store *store, struct scan *scan, struct error *err)
 {
     enum source source = choose_source(store, scan->filter);
+    int64_t end_key = INT64_MAX;
+    if (!restrict_to_age(store, scan, &end_key, err))
+        return false;
     AUTO_QUERY sqlite3_stmt *keys = query_new(
         &store->database, source == SOURCE_OPEN ? SQL_MESSAGE_KEYS_OPEN : SQL_MESSAGE_KEYS);
     unsigned examined = 0;
@@ -248,7 +298,7 @@ bool scan_step(struct store *store, struct scan *scan, struct error *err)
         unsigned count = 0;
         if (!key_next(store, scan, source, keys, &key, err))
             return false;
-        if (key == 0) {
+        if (key == 0 || key >= end_key) {
             scan->is_end = true;
             return true;
         }

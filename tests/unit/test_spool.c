@@ -170,18 +170,18 @@ static const struct {
     enum recipient_state news;
     enum recipient_state becomes;
 } transitions[] = {
-    {"queued, delivered",     NULL,    RECIPIENT_DELIVERED, RECIPIENT_DELIVERED},
-    { "queued, failed",       NULL,    RECIPIENT_FAILED,    RECIPIENT_FAILED   },
-    { "queued, in doubt",     NULL,    RECIPIENT_IN_DOUBT,  RECIPIENT_IN_DOUBT },
-    { "queued, expired",      NULL,    RECIPIENT_EXPIRED,   RECIPIENT_EXPIRED  },
-    { "held, deferred",       &hold,   RECIPIENT_QUEUED,    RECIPIENT_HELD     },
-    { "held, failed",         &hold,   RECIPIENT_FAILED,    RECIPIENT_HELD     },
-    { "held, delivered",      &hold,   RECIPIENT_DELIVERED, RECIPIENT_DELIVERED},
-    { "held, in doubt",       &hold,   RECIPIENT_IN_DOUBT,  RECIPIENT_IN_DOUBT },
-    { "cancelled, deferred",  &cancel, RECIPIENT_QUEUED,    RECIPIENT_CANCELLED},
-    { "cancelled, expired",   &cancel, RECIPIENT_EXPIRED,   RECIPIENT_CANCELLED},
-    { "cancelled, delivered", &cancel, RECIPIENT_DELIVERED, RECIPIENT_DELIVERED},
-    { "cancelled, in doubt",  &cancel, RECIPIENT_IN_DOUBT,  RECIPIENT_IN_DOUBT },
+    { "queued, delivered", NULL, RECIPIENT_DELIVERED, RECIPIENT_DELIVERED },
+    { "queued, failed", NULL, RECIPIENT_FAILED, RECIPIENT_FAILED },
+    { "queued, in doubt", NULL, RECIPIENT_IN_DOUBT, RECIPIENT_IN_DOUBT },
+    { "queued, expired", NULL, RECIPIENT_EXPIRED, RECIPIENT_EXPIRED },
+    { "held, deferred", &hold, RECIPIENT_QUEUED, RECIPIENT_HELD },
+    { "held, failed", &hold, RECIPIENT_FAILED, RECIPIENT_HELD },
+    { "held, delivered", &hold, RECIPIENT_DELIVERED, RECIPIENT_DELIVERED },
+    { "held, in doubt", &hold, RECIPIENT_IN_DOUBT, RECIPIENT_IN_DOUBT },
+    { "cancelled, deferred", &cancel, RECIPIENT_QUEUED, RECIPIENT_CANCELLED },
+    { "cancelled, expired", &cancel, RECIPIENT_EXPIRED, RECIPIENT_CANCELLED },
+    { "cancelled, delivered", &cancel, RECIPIENT_DELIVERED, RECIPIENT_DELIVERED },
+    { "cancelled, in doubt", &cancel, RECIPIENT_IN_DOUBT, RECIPIENT_IN_DOUBT },
 };
 
 static struct spool_change *change_with(struct fixture *fixture, struct filter *filter,
@@ -292,21 +292,21 @@ static const struct {
     const char *terms;
     size_t rows;
 } listings[] = {
-    {"",                  5},
-    { "all",              7},
-    { "state=queued",     4},
-    { "state=delivered",  2},
-    { "state=failed",     2},
-    { "state=held",       1},
-    { "state=cancelled",  0},
-    { "smarthost=relay",  5},
-    { "smarthost=ses",    2},
-    { "smarthost=none",   0},
-    { "recipient=rcpt1*", 6},
-    { "user=alice",       7},
-    { "user=bob",         0},
-    { "older=1d",         0},
-    { "attempts>0",       4},
+    { "", 5 },
+    { "all", 7 },
+    { "state=queued", 4 },
+    { "state=delivered", 2 },
+    { "state=failed", 2 },
+    { "state=held", 1 },
+    { "state=cancelled", 0 },
+    { "smarthost=relay", 5 },
+    { "smarthost=ses", 2 },
+    { "smarthost=none", 0 },
+    { "recipient=rcpt1*", 6 },
+    { "user=alice", 7 },
+    { "user=bob", 0 },
+    { "older=1d", 0 },
+    { "attempts>0", 4 },
 };
 
 static void test_listings(void **state)

@@ -146,9 +146,9 @@ static const struct {
     const char *name;
     struct fault fault;
 } full_disks[] = {
-    {"log full",        { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_FULL, ENOSPC }       },
-    { "log full late",  { FAULT_WRITE, FAULT_WAL, 3, false, SQLITE_FULL, ENOSPC }       },
-    { "quota",          { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EDQUOT }},
+    { "log full", { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_FULL, ENOSPC } },
+    { "log full late", { FAULT_WRITE, FAULT_WAL, 3, false, SQLITE_FULL, ENOSPC } },
+    { "quota", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EDQUOT } },
     { "file too large", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EFBIG } },
 };
 
@@ -240,9 +240,9 @@ static const struct {
     const char *name;
     struct fault fault;
 } broken_disks[] = {
-    {"sync of the log",   { FAULT_SYNC, FAULT_WAL, 1, false, SQLITE_IOERR_FSYNC, EIO }   },
-    { "sync, no space",   { FAULT_SYNC, FAULT_WAL, 1, false, SQLITE_IOERR_FSYNC, ENOSPC }},
-    { "write to the log", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EIO }  },
+    { "sync of the log", { FAULT_SYNC, FAULT_WAL, 1, false, SQLITE_IOERR_FSYNC, EIO } },
+    { "sync, no space", { FAULT_SYNC, FAULT_WAL, 1, false, SQLITE_IOERR_FSYNC, ENOSPC } },
+    { "write to the log", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EIO } },
 };
 
 /* The commit may or may not have happened: nobody is answered, the process ends, the next one finds all that was

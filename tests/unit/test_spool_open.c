@@ -131,16 +131,16 @@ static const struct {
     enum error_code code;
     const char *text;
 } damages[] = {
-    {"empty",          damage_nothing_left, ERROR_DAMAGED, "truncated"           },
-    { "short header",  damage_short_header, ERROR_DAMAGED, "truncated"           },
-    { "half",          damage_half,         ERROR_DAMAGED, "truncated"           },
-    { "last byte",     damage_last_byte,    ERROR_DAMAGED, "truncated"           },
-    { "zeroes",        damage_zeroes,       ERROR_DAMAGED, "is not a spool"      },
-    { "garbage",       damage_garbage,      ERROR_DAMAGED, "is not a spool"      },
-    { "middle",        damage_middle,       ERROR_DAMAGED, "damaged"             },
-    { "root page",     damage_root_page,    ERROR_DAMAGED, "damaged"             },
-    { "other program", other_program,       ERROR_DAMAGED, "another program"     },
-    { "newer schema",  other_schema,        ERROR_CONFIG,  "install that version"},
+    { "empty", damage_nothing_left, ERROR_DAMAGED, "truncated" },
+    { "short header", damage_short_header, ERROR_DAMAGED, "truncated" },
+    { "half", damage_half, ERROR_DAMAGED, "truncated" },
+    { "last byte", damage_last_byte, ERROR_DAMAGED, "truncated" },
+    { "zeroes", damage_zeroes, ERROR_DAMAGED, "is not a spool" },
+    { "garbage", damage_garbage, ERROR_DAMAGED, "is not a spool" },
+    { "middle", damage_middle, ERROR_DAMAGED, "damaged" },
+    { "root page", damage_root_page, ERROR_DAMAGED, "damaged" },
+    { "other program", other_program, ERROR_DAMAGED, "another program" },
+    { "newer schema", other_schema, ERROR_CONFIG, "install that version" },
 };
 
 static void test_damaged(void **state)
