@@ -9,9 +9,6 @@ struct strbuf {
     size_t capacity;
 };
 
-/* Kept inside the program: libconfig has a strbuf_append() of its own, and would call ours instead of it. */
-#pragma GCC visibility push(hidden)
-
 void strbuf_init(struct strbuf *buf);
 void strbuf_done(struct strbuf *buf);
 void strbuf_clear(struct strbuf *buf); /* keeps the memory */
@@ -26,7 +23,5 @@ __attribute__((format(printf, 2, 3))) void strbuf_append_format(struct strbuf *b
 void strbuf_consume(struct strbuf *buf, size_t len);
 /* The bytes become the caller's, who frees them; buf is empty and usable again. */
 char *strbuf_take(struct strbuf *buf, size_t *ret_len);
-
-#pragma GCC visibility pop
 
 #define AUTO_STRBUF __attribute__((cleanup(strbuf_done)))
