@@ -38,6 +38,7 @@ EXTENSIONS = ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES
 class Message:
     number: int
     connection: int
+    connected_at: float
     listener: str
     tls: str | None
     tls_resumed: bool

@@ -28,6 +28,7 @@ class Session(threading.Thread):
         self.socket = connection
         self.listener = listener
         self.number = number
+        self.connected_at = time.time()
         self.buffer = b""
         self.is_closed = threading.Event()
         self.helo = None
@@ -336,8 +337,8 @@ class Session(threading.Thread):
 
     def _store(self, data):
         return self.smarthost.keep(
-            connection=self.number, listener=self.listener, user=self.user, helo=self.helo,
-            tls=self.socket.version() if self.is_encrypted() else None,
+            connection=self.number, connected_at=self.connected_at, listener=self.listener, user=self.user,
+            helo=self.helo, tls=self.socket.version() if self.is_encrypted() else None,
             tls_resumed=bool(self.is_encrypted() and self.socket.session_reused), sender=self.sender,
             sender_parameters=self.sender_parameters, recipients=self.recipients, received_at=time.time(), data=data)
 

@@ -39,7 +39,11 @@ class UnixSMTP(smtplib.SMTP):
     def _get_socket(self, host, port, timeout):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(timeout)
-        connection.connect(host)
+        try:
+            connection.connect(host)
+        except OSError:
+            connection.close()
+            raise
         return connection
 
 

@@ -98,7 +98,7 @@ class Ledger:
         for message in messages:
             complaints += self._check_content(message)
             for recipient in message.recipients:
-                deliveries[recipient].append(message.received_at)
+                deliveries[recipient].append(message.connected_at)
         acknowledged = self.acknowledged()
         for number, queue_id in acknowledged.items():
             complaints += [f"LOST {queue_id} {recipient}" for recipient in recipients_of(number)
@@ -109,6 +109,7 @@ class Ledger:
             if self.status.get(number) in (None, "begun", "refused"):
                 complaints.append(f"INVENTED {recipient}: {self.status.get(number)}")
             for earlier, later in zip(times, times[1:]):
+                # By when the connections began: what was on its way at the kill is read a little later.
                 has_kill = any(earlier <= kill <= later for kill in self.kills)
                 queue_id = acknowledged.get(number)
                 if has_kill and (queue_id is None or is_in_doubt(queue_id, recipient)):

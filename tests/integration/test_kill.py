@@ -10,6 +10,7 @@ from ledger import Ledger, Submitter
 
 KILLS = int(os.environ.get("OUTBOX_KILLS", "5"))
 SUBMITTERS = 4
+CONNECTIONS = 4
 BETWEEN_KILLS = (10, 60)   # acknowledged messages, at random
 
 
@@ -18,7 +19,7 @@ class KillUnderLoad(OutboxTest):
         seed = int(os.environ.get("OUTBOX_SEED", "0")) or random.randrange(1, 1 << 32)
         chance = random.Random(seed)
         smarthost = self.start_smarthost()
-        outbox = self.start_outbox({"relay": self.settings_for(smarthost, connections_max=4)})
+        outbox = self.start_outbox({"relay": self.settings_for(smarthost, connections_max=CONNECTIONS)})
         outbox.expected_warnings += [BACKING_OFF, "in-doubt", "crash"]
         ledger = Ledger()
         submitters = [Submitter(outbox, ledger) for _ in range(SUBMITTERS)]
@@ -35,6 +36,8 @@ class KillUnderLoad(OutboxTest):
             ledger.is_over.set()
             for submitter in submitters:
                 submitter.join()
+        # No more than what was being delivered at a kill may be in doubt.
+        self.assertLessEqual(len(outbox.json("list", "state=in-doubt", "--limit", "10000")), KILLS * CONNECTIONS)
         self.drain(outbox)
         complaints, explained = ledger.check(smarthost.messages, self.log_says_in_doubt(outbox))
         count = len(ledger.acknowledged())
