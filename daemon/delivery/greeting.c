@@ -1,7 +1,6 @@
 /* From the name of the smarthost to a session that is logged in. */
 #include "session_private.h"
 
-#include <event2/bufferevent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,30 +38,33 @@ static void keep_permitted(const struct session *session, struct resolver_hosts 
 
 static void on_connected(const struct connect_result *result, void *ctx);
 
+static void try_addresses(struct session *session, struct resolver_hosts *answer)
+{
+    keep_permitted(session, answer);
+    if (answer->count == 0) {
+        session_fail(session, TROUBLE_TLS_MISSING,
+                     "%s is not on this machine: tls = none would send everything in clear",
+                     session->smarthost->host);
+        return;
+    }
+    session->connector =
+        connector_start(session->host->base, answer->addresses, answer->count,
+                        session->host->timing->step_ms[STEP_CONNECT], on_connected, session);
+    session_move(session, STEP_CONNECT);
+}
+
 static void on_resolved(struct resolver_hosts *answer)
 {
     struct session *session = answer->ctx;
-    const char *host = session->smarthost->host;
 
     session->answers_due--;
-    if (session->step == STEP_CLOSED) {
+    if (session->step == STEP_CLOSED)
         session->host->closed(session, session->host->ctx);
-    } else if (answer->gai_error != 0 || answer->count == 0) {
-        session_fail(session, TROUBLE_RESOLVE, "%s: %s", host,
+    else if (answer->gai_error != 0 || answer->count == 0)
+        session_fail(session, TROUBLE_RESOLVE, "%s: %s", session->smarthost->host,
                      answer->gai_error != 0 ? gai_strerror(answer->gai_error) : "no address");
-    } else {
-        keep_permitted(session, answer);
-        if (answer->count == 0) {
-            session_fail(session, TROUBLE_TLS_MISSING,
-                         "%s is not on this machine: tls = none would send everything in clear",
-                         host);
-        } else {
-            session->connector = connector_start(
-                session->host->base, answer->addresses, answer->count,
-                session->host->timing->step_ms[STEP_CONNECT], on_connected, session);
-            session_move(session, STEP_CONNECT);
-        }
-    }
+    else
+        try_addresses(session, answer);
     free(answer);
 }
 
@@ -71,7 +73,7 @@ static void on_connected(const struct connect_result *result, void *ctx)
     struct session *session = ctx;
     const struct smarthost_config *smarthost = session->smarthost;
 
-    if (session->step == STEP_CLOSED) {
+    if (session->step == STEP_CLOSED) { /* stopped meanwhile */
         if (result->fd >= 0)
             (void)close(result->fd);
         return;

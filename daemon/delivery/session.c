@@ -28,16 +28,14 @@ static void enter_quit(struct session *session);
 static void on_quit_reply(struct session *session, const struct smtp_reply *reply);
 static void enter_closed(struct session *session);
 
-/*  RESOLVE ─▶ CONNECT ─▶ GREETING ─▶ EHLO ─▶ STARTTLS        BODY ─▶ DOT
-                  │          ▲        ▲ │ ╲      │              ▲   ╱  │
-     tls=implicit │          │        │ │  ╲HELO │        DATA ─┘  ╱   │
-                  └─▶ HANDSHAKE ──────┘ ▼    ╲   │          ▲     ╱    │
-                          ▲           AUTH    ╲  │        RCPT   ╱     │
-                          └─────────────│──────│─┘          ▲   ╱      │
-                                        ▼      ▼            │  ▼       │
-                                        READY ─────────▶ MAIL ─▶ RSET  │
-                                          ▲                       │    │
-                                          └───────────────────────┴────┘
+/*  RESOLVE ─▶ CONNECT ──┬──────────────▶ GREETING ─▶ EHLO ─┬────────▶ AUTH ──▶ READY
+                         └▶ HANDSHAKE ────▲                 ├▶ STARTTLS ─▶ HANDSHAKE ─▶ EHLO
+                            (implicit TLS)                  └▶ HELO ──▶ READY
+
+    READY ─▶ MAIL ─▶ RCPT ⟲ ─▶ DATA ─▶ BODY ─▶ DOT ─▶ READY
+              │        │         │              │
+              └────────┴─────────┴──── RSET ◀───┘   (a transaction that failed) ─▶ READY
+
     QUIT and CLOSED may follow everything. Replies are matched in this order also when commands were pipelined: the
     step is the command whose reply is due. */
 #define TO(step) (UINT32_C(1) << STEP_##step)
