@@ -225,6 +225,21 @@ static void fill(const struct output *output)
     assert_int_equal(fcntl(output->writer, F_SETFL, 0), 0);
 }
 
+/* What the lines "dropped N lines" tell in all, and how many they are: one, or two when the writer woke up late. */
+static unsigned sum_dropped(const char *text, unsigned *ret_lines)
+{
+    static const char words[] = "- log dropped ";
+    unsigned sum = 0;
+
+    *ret_lines = 0;
+    while ((text = strstr(text, words)) != NULL) {
+        text += sizeof words - 1;
+        sum += (unsigned)strtoul(text, NULL, 10);
+        (*ret_lines)++;
+    }
+    return sum;
+}
+
 /* Nobody reads: callers go on, at most 1,024 lines wait, and when somebody reads again the number of those that were
    dropped is told. (The writer may hold one more line than the queue.) */
 static void test_blocked_reader(void **state)
@@ -234,7 +249,7 @@ static void test_blocked_reader(void **state)
     AUTO_STRBUF struct strbuf text;
     struct error err;
     char buffer[65536];
-    unsigned dropped = 0;
+    unsigned told = 0;
 
     (void)state;
     strbuf_init(&text);
@@ -251,10 +266,9 @@ static void test_blocked_reader(void **state)
     }
     log_stop();
     output_read(&output, &text);
-    const char *told = strstr(text.data, "- log dropped ");
-    assert_int_equal(sscanf(told, "- log dropped %u lines\n", &dropped), 1);
+    unsigned dropped = sum_dropped(text.data, &told);
     assert_in_range(dropped, line_count - QUEUE_MAX - 1, line_count - QUEUE_MAX);
-    assert_int_equal(count_lines(text.data) - 1 + dropped, line_count);
+    assert_int_equal(count_lines(text.data) - told + dropped, line_count);
     output_close(&output);
 }
 
