@@ -15,6 +15,7 @@ endfunction()
 
 # Preloaded into outboxd, before any sanitizer is ready: so without one itself.
 add_library(crashrec MODULE ${CMAKE_CURRENT_SOURCE_DIR}/crash/crashrec.c)
+set_target_properties(crashrec PROPERTIES C_VISIBILITY_PRESET default)
 target_link_libraries(crashrec PRIVATE warnings Threads::Threads)
 target_compile_options(crashrec PRIVATE -fno-sanitize=all)
 target_link_options(crashrec PRIVATE -fno-sanitize=all)

@@ -4,7 +4,9 @@ and a disk that does not sync. $OUTBOX_CRASH_TRIALS and $OUTBOX_CRASH_SHARE make
 import os
 import pathlib
 import random
+import shutil
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "crash"))
@@ -26,6 +28,10 @@ class CrashImages(OutboxTest):
         if not self.recorder or not os.path.exists(self.recorder):
             self.skipTest("OUTBOX_CRASHREC does not name the recorder")
         self.smarthost = self.start_smarthost()
+        # Thousands of images are written and thrown away: in memory, where there is some.
+        memory = tempfile.TemporaryDirectory(prefix="ob-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        self.addCleanup(memory.cleanup)
+        self.scratch = pathlib.Path(memory.name) / "image"
 
     def record(self, **more):
         """The events of an outboxd that accepts and delivers MESSAGES messages and is then stopped."""
@@ -50,6 +56,7 @@ class CrashImages(OutboxTest):
                               if not name.startswith(("LD_PRELOAD", "CRASHREC"))}   # not for the clients
         outbox.wait_empty()
         outbox.stop()
+        self.assertTrue(log.exists(), "the recorder was not loaded")
         events = replay.read_log(log)
         self.assertEqual({queue_id for event in events for queue_id in replay.acknowledged(event)},
                          set(ledger.acknowledged().values()))
@@ -59,20 +66,14 @@ class CrashImages(OutboxTest):
         events = self.record()
         self.assertTrue(any(kind == "S" and name == replay.DATABASE + "-wal" for kind, name, _, _ in events))
         seed = random.randrange(1 << 32)
-        scratch = self.folder / "image"
         kept = []
 
         def keep(folder, promised):
             """Some images are for outboxd itself to recover."""
             if random.Random(len(promised)).random() < .1 and len(kept) < RESTARTED_IMAGES:
-                target = self.folder / f"kept{len(kept)}"
-                os.rename(folder, target)
-                os.makedirs(folder)
-                for path in target.iterdir():
-                    (pathlib.Path(folder) / path.name).write_bytes(path.read_bytes())
-                kept.append((target, promised))
+                kept.append((shutil.copytree(folder, self.folder / f"kept{len(kept)}"), promised))
 
-        result = replay.replay(events, scratch, TRIALS, seed, SHARE, keep)
+        result = replay.replay(events, self.scratch, TRIALS, seed, SHARE, keep)
         print(f"{result}, seed {seed}", file=sys.stderr)
         self.assertGreaterEqual(len(result.last_promised), MESSAGES)
         self.assertEqual((result.losing, result.damaged), (0, 0), f"seed {seed}")
@@ -93,13 +94,13 @@ class CrashImages(OutboxTest):
 
     def test_replies_before_the_commit_are_caught(self):
         events = self.record()
-        result = replay.replay(replay.with_early_replies(events), self.folder / "image", trials=0, share=0)
+        result = replay.replay(replay.with_early_replies(events), self.scratch, trials=0, share=0)
         print(f"planted bug, early replies: {result}", file=sys.stderr)
         self.assertGreater(result.losing, 0)
 
     def test_a_disk_that_does_not_sync_is_caught(self):
         events = self.record(CRASHREC_LIE="1")
-        result = replay.replay(events, self.folder / "image", trials=0, share=0)
+        result = replay.replay(events, self.scratch, trials=0, share=0)
         print(f"planted bug, no sync: {result}", file=sys.stderr)
         self.assertGreater(result.losing, 0)
 
