@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -298,7 +299,8 @@ static void start_request(struct connection *connection, const struct control_co
     request->is_admin = connection->is_admin;
     request->now_ms = clock_wall_ms();
     if (command->right == RIGHT_ADMIN && !request->is_admin)
-        control_refuse(request, EX_NOPERM, "only root and the group outbox-admin may %s",
+        control_refuse(request, EX_NOPERM,
+                       "only root, outboxd's own user and the group outbox-admin may %s",
                        command->name);
     else if (command->filter != FILTER_NONE && !read_filter(request, &err))
         control_refuse(request, EX_USAGE, "%s", err.text);
@@ -413,7 +415,8 @@ static void on_user(struct resolver_user *user)
 {
     struct connection *connection = user->ctx;
 
-    connection->is_admin = connection->uid == 0 || user->is_admin;
+    /* Who runs the daemon owns its spool anyway: a private one has no other administrator. */
+    connection->is_admin = connection->uid == 0 || connection->uid == geteuid() || user->is_admin;
     connection->is_user_known = true;
     free(user);
     if (connection->stream == NULL)

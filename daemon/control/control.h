@@ -29,8 +29,8 @@
        smarthost  name state since retry_at class code enhanced reply rule connections connections_idle
                   connections_max active delivered deferred failed queued; from reply on for administrators only
 
-   Who asks comes from SO_PEERCRED. Users see and change their own messages, root and the group outbox-admin all; what
-   belongs to others is answered like what does not exist (66). */
+   Who asks comes from SO_PEERCRED. Users see and change their own messages; root, the user that outboxd runs as and
+   the group outbox-admin all. What belongs to others is answered like what does not exist (66). */
 #pragma once
 #include <stdbool.h>
 
