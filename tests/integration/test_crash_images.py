@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "crash"))
 import replay  # noqa: E402
 from harness import BACKING_OFF, OutboxTest, wait_until  # noqa: E402
-from ledger import Ledger, Submitter  # noqa: E402
+from ledger import Ledger, SIZES_MOSTLY_SMALL, Submitter  # noqa: E402
 
 MESSAGES = 100
 SUBMITTERS = 4
@@ -42,7 +42,7 @@ class CrashImages(OutboxTest):
             # The recorder stands before a sanitizer's library, which is harmless and would be refused.
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0", **more})
         outbox.start()
-        ledger = Ledger()
+        ledger = Ledger(SIZES_MOSTLY_SMALL)
         submitters = [Submitter(outbox, ledger) for _ in range(SUBMITTERS)]
         for submitter in submitters:
             submitter.start()

@@ -116,8 +116,10 @@ def unpack_all(apt, package, root, scratch):
 def fetch(folder, package):
     """The root below which the package is unpacked; fetches it unless that was done before."""
     folder = pathlib.Path(folder).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     root, complete = folder / package, folder / f".{package}.complete"
+    if complete.exists():
+        return root
+    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f".{package}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)   # tests run in parallel
         if complete.exists():
