@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -99,6 +100,10 @@ def unpack(apt, package, root, scratch):
     done = subprocess.run(["dpkg-deb", "-x", deb, root], capture_output=True, text=True)
     if done.returncode != 0:
         raise Unavailable(f"{package}: {done.stderr.strip()}")
+    for path in root.rglob("*"):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+            path.chmod(stat.S_IMODE(mode) & ~(stat.S_ISUID | stat.S_ISGID))   # nobody asked for these here
 
 
 def unpack_all(apt, package, root, scratch):
