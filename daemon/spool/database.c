@@ -65,6 +65,7 @@ static void library_init(void)
         return;
     is_done = true;
     (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* a lock for each allocation */
     (void)sqlite3_config(SQLITE_CONFIG_LOG, on_sqlite_log, NULL);
 }
 

@@ -47,9 +47,8 @@ bool body_remove(struct store *store, int64_t key, int64_t chunk_count, struct e
 {
     if (chunk_count > CHUNKS_AT_ONCE)
         return body_loosen(store, key, false, err);
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_CHUNK_DELETE);
+    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_BODY_DELETE);
     bind_int(query, 1, key);
-    bind_int(query, 2, CHUNKS_AT_ONCE);
     return query_run(&store->database, query, err);
 }
 

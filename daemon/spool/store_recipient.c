@@ -97,25 +97,34 @@ void recipients_free(struct recipient *recipients, size_t count)
     free(recipients);
 }
 
-static bool message_count(struct store *store, int64_t key, const struct message_delta *delta,
-                          int64_t now_ms, bool *ret_is_delivered, int64_t *ret_chunk_count,
-                          struct error *err)
+/* Asked first: RETURNING would make a table of its answer, for each delivery. */
+static bool message_progress(struct store *store, int64_t key, const struct message_delta *delta,
+                             bool *ret_is_delivered, int64_t *ret_chunk_count, struct error *err)
 {
     enum { IS_DELIVERED, CHUNK_COUNT };
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_SETTLE);
+    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_PROGRESS);
     bool has_row = false;
 
     bind_int(query, 1, key);
-    bind_int(query, 2, delta->open);
-    bind_int(query, 3, delta->delivered);
-    bind_int(query, 4, now_ms / 1000);
+    bind_int(query, 2, delta->delivered);
     if (!query_step(&store->database, query, &has_row, err))
         return false;
     if (!has_row)
         return fail(err, ERROR_MISSING, "no such message");
     *ret_is_delivered = sqlite3_column_int64(query, IS_DELIVERED) != 0;
     *ret_chunk_count = sqlite3_column_int64(query, CHUNK_COUNT);
-    /* The row of RETURNING is not the end of the statement. */
+    return true;
+}
+
+static bool message_count(struct store *store, int64_t key, const struct message_delta *delta,
+                          int64_t now_ms, struct error *err)
+{
+    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_SETTLE);
+
+    bind_int(query, 1, key);
+    bind_int(query, 2, delta->open);
+    bind_int(query, 3, delta->delivered);
+    bind_int(query, 4, now_ms / 1000);
     return query_run(&store->database, query, err);
 }
 
@@ -127,7 +136,8 @@ bool message_settle(struct store *store, int64_t key, const struct message_delta
 
     if (delta->open == 0 && delta->delivered == 0)
         return true;
-    if (!message_count(store, key, delta, now_ms, &is_delivered, &chunk_count, err))
+    if (!message_progress(store, key, delta, &is_delivered, &chunk_count, err) ||
+        !message_count(store, key, delta, now_ms, err))
         return false;
     return !is_delivered || body_remove(store, key, chunk_count, err);
 }

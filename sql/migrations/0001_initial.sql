@@ -1,6 +1,7 @@
 -- The spool as it was first released. Times: _s are seconds, _ms milliseconds since 1970. A message key ascends with
 -- time and is never used twice; rows that belong to a message are numbered key * 65536 + position, so that they lie
--- together and need no index.
+-- together and need no index. Words are compared one by one: SQLite would make a table of a longer IN list, each time
+-- a row is written.
 
 CREATE TABLE message (
     key             INTEGER PRIMARY KEY,         -- internal number
@@ -31,10 +32,10 @@ CREATE TABLE recipient (
     id            INTEGER PRIMARY KEY,           -- message key * 65536 + number in the envelope, from 0
     address       TEXT    NOT NULL,              -- as it goes into RCPT TO
     smarthost     TEXT    NOT NULL,              -- name in the configuration through which it is to go
-    state         TEXT    NOT NULL CHECK (state IN
-        ('queued', 'held', 'in-doubt', 'delivered', 'failed', 'expired', 'cancelled')), -- recipient_state.h
-    waiting       TEXT    CHECK (waiting IN
-        ('now', 'retry', 'rate', 'time', 'smarthost', 'account', 'sender')), -- for what; NULL: not queued
+    state         TEXT    NOT NULL CHECK (state = 'queued' OR state = 'held' OR state = 'in-doubt' OR state = 'delivered' OR
+        state = 'failed' OR state = 'expired' OR state = 'cancelled'), -- recipient_state.h
+    waiting       TEXT    CHECK (waiting = 'now' OR waiting = 'retry' OR waiting = 'rate' OR waiting = 'time' OR
+        waiting = 'smarthost' OR waiting = 'account' OR waiting = 'sender'), -- for what; NULL: not queued
     due_at_s      INTEGER,                       -- not tried before; NULL: not by itself
     attempts      INTEGER NOT NULL CHECK (attempts >= 0), -- counted ones
     crashes       INTEGER NOT NULL CHECK (crashes >= 0),  -- attempts in a row that ended with our own crash
@@ -48,10 +49,10 @@ CREATE TABLE recipient (
 ) STRICT;
 
 -- The backlog of a smarthost in the order in which it is due.
-CREATE INDEX recipient_due ON recipient (smarthost, due_at_s) WHERE state IN ('queued', 'in-doubt');
+CREATE INDEX recipient_due ON recipient (smarthost, due_at_s) WHERE state = 'queued' OR state = 'in-doubt';
 -- Listings by state. Not for 'queued' and 'delivered', in which nearly every row would cost two more page writes.
-CREATE INDEX recipient_unusual ON recipient (state) WHERE state IN
-    ('held', 'in-doubt', 'failed', 'expired', 'cancelled');
+CREATE INDEX recipient_unusual ON recipient (state)
+WHERE state = 'held' OR state = 'in-doubt' OR state = 'failed' OR state = 'expired' OR state = 'cancelled';
 
 CREATE TABLE chunk (
     id   INTEGER PRIMARY KEY,                    -- message key * 65536 + position in the body, from 0
@@ -69,8 +70,9 @@ CREATE TABLE event (
     at_ms       INTEGER NOT NULL,                -- when
     key         INTEGER,                         -- message; NULL: concerns none
     recipient   INTEGER,                         -- recipient.id; NULL: all of the message, or no message
-    kind        TEXT    NOT NULL CHECK (kind IN ('accepted', 'attempt', 'held', 'released', 'retried', 'cancelled',
-        'in-doubt', 'expired', 'crashed', 'parked', 'unparked')), -- what happened
+    kind        TEXT    NOT NULL CHECK (kind = 'accepted' OR kind = 'attempt' OR kind = 'held' OR kind = 'released' OR
+        kind = 'retried' OR kind = 'cancelled' OR kind = 'in-doubt' OR kind = 'expired' OR
+        kind = 'crashed' OR kind = 'parked' OR kind = 'unparked'), -- what happened
     state       TEXT,                            -- what the recipient became; NULL: no recipient
     smarthost   TEXT,                            -- where; NULL: nowhere
     host        TEXT,                            -- 'name [address]:port' that answered; NULL: none

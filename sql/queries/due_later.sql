@@ -3,6 +3,6 @@ SELECT recipient.id, due_at_s, state, attempts, address,
        queue_id, sender, header_from, accepted_at_ms, size_bytes, chunk_count, is_8bit, needs_smtputf8
 FROM recipient INDEXED BY recipient_due
 CROSS JOIN message ON message.key = recipient.id >> 16
-WHERE smarthost = ?1 AND state IN ('queued', 'in-doubt') AND due_at_s > ?2 AND due_at_s <= ?4 AND ?3 >= 0
+WHERE smarthost = ?1 AND (state = 'queued' OR state = 'in-doubt') AND due_at_s > ?2 AND due_at_s <= ?4 AND ?3 >= 0
 ORDER BY due_at_s, recipient.id
 LIMIT ?5
