@@ -55,11 +55,6 @@ def programs():
     return pathlib.Path(folder).resolve()
 
 
-def is_sanitized(program="outboxd"):
-    """Whether the build under test carries a sanitizer."""
-    return b"__asan_init" in (data := (programs() / program).read_bytes()) or b"__tsan_init" in data
-
-
 def peer(package):
     """The folder of a package of the distribution, fetched when it isn't there; the test is skipped when it can't be
     had, unless $OUTBOX_REQUIRE_PEERS says that this is a failure."""
