@@ -216,8 +216,8 @@ class Demo:
                                "nobody@shop.example": ("failed", "recipients-refused")}, f"the outcomes: {states}")
 
     def have_trouble(self):
-        self.step("Trouble: the smarthost answers 451 to every message.")
-        self.behave([{"stage": "end-of-data", "reply": "451 4.3.0 Mailbox server is being restarted"}])
+        self.step("Trouble: the smarthost answers 451 to every recipient.")
+        self.behave([{"stage": "rcpt", "reply": "451 4.7.1 Greylisted, come back later"}])
         self.run("sendmail -f reports@example.com -i boss@customer.example", "Subject: Weekly figures\n\nUp again.\n")
         message = self.wait_message("reports@example.com", lambda m: m["recipients"][0]["attempts"] >= 2,
                                     "the mail is tried again")
