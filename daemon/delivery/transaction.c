@@ -429,7 +429,8 @@ void session_on_body_writable(struct session *session)
     }
 }
 
-/* Before we are done nothing can have been accepted, so a refusal means what it says; anything else is nonsense. */
+/* Before we are done nothing can have been accepted, so a refusal means what it says; anything else is nonsense. The
+   connection ends with it: the rest of the message must not be sent to somebody who waits for commands. */
 void session_on_body_reply(struct session *session, const struct smtp_reply *reply)
 {
     if (session_is_refusal(reply))
@@ -444,11 +445,13 @@ void session_on_dot_reply(struct session *session, const struct smtp_reply *repl
 {
     bool is_all_sent = evbuffer_get_length(bufferevent_get_output(session->bev)) == 0;
 
-    if (session_is_refusal(reply)) {
+    if (!is_all_sent) {
+        session_on_body_reply(session, reply);
+    } else if (session_is_refusal(reply)) {
         struct outcome outcome = outcome_of_reply(session->order, STAGE_END_OF_DATA, reply);
         transaction_settle(session, &outcome);
         end(session, STEP_RSET);
-    } else if (!session_is_good(session, reply) || !is_all_sent) {
+    } else if (!session_is_good(session, reply)) {
         session_nonsense(session, reply);
     } else {
         settle_accepted(session, reply);

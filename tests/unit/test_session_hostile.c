@@ -138,6 +138,40 @@ static void test_premature_success(void **state)
     trial_end(trial);
 }
 
+/* A reply that comes while the message, its dot included, still waits to be sent. No success can be meant; a refusal
+   is believed, but what waits must not follow it: the smarthost would take the lines of the message for commands. */
+static const struct {
+    const char *name;
+    const char *replies; /* to DATA */
+    const char *outcome;
+} premature[] = {
+    { "250", "354 go\r\n250 got it\r\n", "a@x untried; trouble protocol-error at end-of-data" },
+    { "554", "354 go\r\n554 5.6.0 content refused\r\n", "a@x refused 554 data-error" },
+    { "451", "354 go\r\n451 4.3.0 later\r\n",
+      "a@x untried; trouble server-trouble at end-of-data 451" },
+    { "421", "354 go\r\n421 4.3.2 closing\r\n",
+      "a@x untried; trouble server-trouble at end-of-data 421" },
+    { "354", "354 go\r\n354 go\r\n", "a@x untried; trouble protocol-error at end-of-data" },
+};
+
+static void test_reply_before_the_dot_is_sent(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(premature); i++) {
+        struct fake_row script[ROW_COUNT + 1];
+        print_message("%s\n", premature[i].name);
+        spoil(script, ROW_DATA, premature[i].replies, FAKE_GO_ON);
+        script[ROW_DATA + 1] = (struct fake_row){ "*", NULL, FAKE_CLOSE };
+        struct trial *trial = begin(script, 0);
+        check_outcome(trial_run(trial, &one), premature[i].outcome);
+        trial_stop(trial, 1000);
+        fake_smarthost_stop(trial_fake(trial));
+        assert_null(strstr(fake_smarthost_heard(trial_fake(trial)), "Subject"));
+        assert_null(strstr(fake_smarthost_heard(trial_fake(trial)), "RSET"));
+        trial_end(trial);
+    }
+}
+
 /* --- Silence --- */
 
 static void test_silence(void **state)
@@ -312,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_nonsense),
         cmocka_unit_test(test_misplaced),
         cmocka_unit_test(test_premature_success),
+        cmocka_unit_test(test_reply_before_the_dot_is_sent),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_resets),
         cmocka_unit_test(test_deadline),
