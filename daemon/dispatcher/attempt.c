@@ -68,14 +68,22 @@ static void land(struct flight *flight)
 
     slot_release(flight);
     lane_work_settle(work, flight->count, flight->is_kept);
+    if (work->is_stale)
+        lane_backlog_restart(flight->lane);
     if (work->message.recipient_count == 0 || work->is_stale) {
-        flight->lane->has_backlog = flight->lane->has_backlog || work->is_stale;
         dispatcher_work_drop(dispatcher, flight->lane, work);
     } else {
         lane_work_requeue(flight->lane, work);
     }
     flight_free(flight);
     dispatcher_pump(dispatcher);
+}
+
+/* Now that it is in the spool: a due time that has come up before must be looked at again. */
+static void note_due(struct lane *lane, const struct spool_outcome *outcome)
+{
+    for (size_t i = 0; i < outcome->recipient_count; i++)
+        lane_later_due(lane, outcome->recipients[i].due_at_s);
 }
 
 static void on_recorded(struct spool_request *request)
@@ -92,6 +100,9 @@ static void on_recorded(struct spool_request *request)
         dispatcher_pump(dispatcher);
         return;
     }
+    /* A message that is gone has nothing left to do either. */
+    flight->work->is_stale = flight->work->is_stale || !request->is_ok;
+    note_due(flight->lane, (struct spool_outcome *)request);
     spool_outcome_free((struct spool_outcome *)request);
     land(flight);
 }
@@ -200,7 +211,6 @@ static void note_consequences(struct flight *flight, const struct delivery_order
         lane_sender_unpark(flight->lane, order->sender);
     if (settlement->state == RECIPIENT_QUEUED && settlement->waiting == WAITING_SENDER)
         lane_sender_park(flight->lane, order->sender, settlement->due_at_s);
-    lane_later_due(flight->lane, settlement->due_at_s);
     count(flight->lane, settlement->state);
 }
 
@@ -371,7 +381,6 @@ void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, st
         if (settlement->state != RECIPIENT_QUEUED)
             count(lane, settlement->state);
     }
-    lane_later_due(lane, settlement->due_at_s);
     outcome->key = message->key;
     outcome->at_ms = clock_wall_ms();
     lane_work_take(lane, work);

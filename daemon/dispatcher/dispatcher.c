@@ -1,5 +1,4 @@
-/* Lanes, what may start when, and reading the backlog back. Attempts, lane health and recovery have their own files.
-   Main thread. */
+/* Lanes, and what may start when. Attempts, backlog, lane health and recovery have their own files. Main thread. */
 #include "dispatcher_private.h"
 
 #include <event2/event.h>
@@ -15,7 +14,6 @@
 #include "xalloc.h"
 
 enum {
-    READ_AGAIN_S = 10,      /* after the spool could not read its backlog */
     RECORD_AGAIN_MS = 5000, /* after it could not store an outcome */
     EXPIRY_CHECK_S = 60,    /* of messages that wait behind a smarthost in trouble */
     TIMER_MAX_MS =
@@ -39,60 +37,6 @@ void dispatcher_work_drop(struct dispatcher *dispatcher, struct lane *lane, stru
     if (work->body != NULL)
         dispatcher->body_bytes -= blob_len(work->body);
     lane_work_drop(lane, work);
-}
-
-/* --- Backlog --- */
-
-static void on_due_read(struct spool_request *request)
-{
-    struct dispatcher *dispatcher = request->ctx;
-    struct spool_due *due = (struct spool_due *)request;
-    struct lane *lane = dispatcher_lane_get(dispatcher, due->smarthost);
-
-    dispatcher->requests_out--;
-    lane->is_reading = false;
-    if (!request->is_ok) {
-        log_line(LOG_LEVEL_WARNING, "spool", "the backlog of %s cannot be read: %s", lane->name,
-                 request->error.text);
-        lane->has_backlog = false;
-        lane_later_due(lane, clock_wall_s() + READ_AGAIN_S);
-        spool_due_free(due);
-        return;
-    }
-    lane->cursor_due_s = due->is_end ? 0 : due->cursor_due_s;
-    lane->cursor_recipient = due->is_end ? 0 : due->cursor_recipient;
-    if (due->is_end) {
-        lane->has_backlog = false;
-        lane_later_due(lane, due->next_due_at_s);
-    }
-    for (size_t i = 0; i < due->message_count; i++)
-        (void)lane_work_add(lane, &due->messages[i], NULL);
-    spool_due_free(due);
-    dispatcher_pump(dispatcher);
-}
-
-/* Room in the window, and a use for more: a parked lane reads nothing, one in trouble only what a probe needs. */
-static bool wants_backlog(const struct lane *lane, int64_t now_s)
-{
-    if (!lane->has_backlog || lane->is_reading || lane->work_count > LANE_ACTIVE_MAX / 2)
-        return false;
-    if (lane->circuit.state == CIRCUIT_CLOSED)
-        return true;
-    return TAILQ_EMPTY(&lane->ready) && circuit_may_start(&lane->circuit, now_s);
-}
-
-static void read_backlog(struct dispatcher *dispatcher, struct lane *lane, int64_t now_s)
-{
-    struct spool_due *due = spool_due_new(lane->name, now_s, LANE_READ_LIMIT);
-
-    due->request.reply_to = dispatcher->with.mailbox;
-    due->request.done = on_due_read;
-    due->request.ctx = dispatcher;
-    due->cursor_due_s = lane->cursor_due_s;
-    due->cursor_recipient = lane->cursor_recipient;
-    lane->is_reading = true;
-    dispatcher->requests_out++;
-    spool_due_read(dispatcher->with.spool, due);
 }
 
 /* --- What may start --- */
@@ -195,8 +139,8 @@ static void lane_pump(struct dispatcher *dispatcher, struct lane *lane)
     int64_t now_s = clock_wall_s();
 
     if (lane->next_due_at_s > 0 && lane->next_due_at_s <= now_s) {
+        lane_backlog_note(lane, lane->next_due_at_s);
         lane->next_due_at_s = 0;
-        lane->has_backlog = true;
     }
     if (lane->smarthost == NULL)
         reroute(dispatcher, lane, now_s);
@@ -212,8 +156,7 @@ static void lane_pump(struct dispatcher *dispatcher, struct lane *lane)
             break;
         attempt_start(dispatcher, lane, work, slot);
     }
-    if (wants_backlog(lane, now_s))
-        read_backlog(dispatcher, lane, now_s);
+    backlog_read(dispatcher, lane, now_s);
 }
 
 /* --- The timer --- */
@@ -283,20 +226,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- News from outside --- */
 
-/* The part of a newly accepted message that goes through one smarthost. */
-static size_t message_for_lane(const struct spool_submit *submit, const char *smarthost,
-                               int64_t now_s, struct spool_due_message *message,
-                               int64_t *later_due_at_s)
+/* The part of a newly accepted message that goes through this lane now; what is sent later is only noted. */
+static size_t message_for_lane(const struct spool_submit *submit, struct lane *lane, int64_t now_s,
+                               struct spool_due_message *message)
 {
     size_t found = 0;
 
     message->recipients = xcalloc(submit->recipient_count, sizeof *message->recipients);
     for (size_t i = 0; i < submit->recipient_count; i++) {
         const struct spool_new_recipient *recipient = &submit->recipients[i];
-        if (strcmp(recipient->smarthost, smarthost) != 0)
+        if (strcmp(recipient->smarthost, lane->name) != 0)
             continue;
         if (recipient->due_at_s > now_s) {
-            *later_due_at_s = recipient->due_at_s;
+            lane_later_due(lane, recipient->due_at_s);
             continue;
         }
         message->recipients[found++] =
@@ -316,23 +258,36 @@ static size_t message_for_lane(const struct spool_submit *submit, const char *sm
     return found;
 }
 
+/* Leaves it in the spool. */
+static void leave(struct lane *lane, const struct spool_submit *submit, int64_t now_s)
+{
+    for (size_t i = 0; i < submit->recipient_count; i++) {
+        const struct spool_new_recipient *recipient = &submit->recipients[i];
+        if (strcmp(recipient->smarthost, lane->name) != 0)
+            continue;
+        if (recipient->due_at_s > now_s)
+            lane_later_due(lane, recipient->due_at_s);
+        else
+            lane_backlog_note(lane, recipient->due_at_s);
+    }
+}
+
 static void lane_accept(struct dispatcher *dispatcher, struct lane *lane,
                         const struct spool_submit *submit)
 {
     struct spool_due_message message = { 0 };
-    int64_t later_due_at_s = 0;
+    int64_t now_s = clock_wall_s();
     bool has_room = lane->work_count < LANE_ACTIVE_MAX && !lane->has_backlog &&
                     lane->circuit.state != CIRCUIT_PARKED && lane->smarthost != NULL;
 
     if (!has_room) {
-        lane->has_backlog = true;
+        leave(lane, submit, now_s);
         return;
     }
     struct blob *body = submit->chunk_count == 1 ? submit->last_chunk : NULL;
     if (body != NULL && dispatcher->body_bytes + blob_len(body) > DISPATCHER_BODY_BYTES_MAX)
         body = NULL;
-    size_t count = message_for_lane(submit, lane->name, clock_wall_s(), &message, &later_due_at_s);
-    lane_later_due(lane, later_due_at_s);
+    size_t count = message_for_lane(submit, lane, now_s, &message);
     if (count > 0 && lane_work_add(lane, &message, body) != NULL && body != NULL)
         dispatcher->body_bytes += blob_len(body);
     lane_due_message_clear(&message);
@@ -372,11 +327,9 @@ void dispatcher_messages_changed(struct dispatcher *dispatcher, const int64_t *k
         struct lane *lane = dispatcher->lanes[i];
         for (size_t j = 0; j < count; j++)
             forget(dispatcher, lane, keys[j]);
-        lane->has_backlog = true;
-        lane->cursor_due_s = 0;
-        lane->cursor_recipient = 0;
-        lane_senders_unpark(
-            lane); /* somebody wants them tried: a parked sender shows itself again */
+        lane_backlog_restart(lane);
+        /* Somebody wants them tried: a parked sender shows itself again. */
+        lane_senders_unpark(lane);
         if (lane->circuit.state == CIRCUIT_OPEN)
             lane->circuit.retry_at_s = clock_wall_s();
     }

@@ -30,6 +30,10 @@ struct lane *dispatcher_lane_get(struct dispatcher *dispatcher,
 void dispatcher_pump(struct dispatcher *dispatcher);
 void dispatcher_work_drop(struct dispatcher *dispatcher, struct lane *lane, struct work *work);
 
+/* backlog.c */
+/* If there is a backlog and room for it. */
+void backlog_read(struct dispatcher *dispatcher, struct lane *lane, int64_t now_s);
+
 /* attempt.c */
 void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
                    size_t slot);

@@ -60,12 +60,37 @@ void lane_due_message_clear(struct spool_due_message *message)
     *message = (struct spool_due_message){ 0 };
 }
 
+static bool has_recipient(const struct spool_due_message *message, size_t count, uint16_t number)
+{
+    for (size_t i = 0; i < count; i++)
+        if (message->recipients[i].number == number)
+            return true;
+    return false;
+}
+
+/* Recipients of one message come one after the other when they are due at different times, or are too many. */
+static void join(struct spool_due_message *known, struct spool_due_message *more)
+{
+    size_t count = known->recipient_count;
+
+    known->recipients =
+        xrealloc(known->recipients, count + more->recipient_count, sizeof *known->recipients);
+    for (size_t i = 0; i < more->recipient_count; i++) {
+        struct spool_due_recipient *recipient = &more->recipients[i];
+        if (has_recipient(known, count, recipient->number))
+            continue;
+        known->recipients[known->recipient_count++] = *recipient;
+        recipient->address = NULL;
+    }
+    lane_due_message_clear(more);
+}
+
 struct work *lane_work_add(struct lane *lane, struct spool_due_message *message, struct blob *body)
 {
     struct work *work = lane_work_find(lane, message->key);
 
     if (work != NULL) {
-        work->was_passed_over = true;
+        join(&work->message, message);
         return NULL;
     }
     work = NEW(struct work);
@@ -104,8 +129,6 @@ void lane_work_drop(struct lane *lane, struct work *work)
 {
     if (work->state == WORK_READY)
         TAILQ_REMOVE(&lane->ready, work, link);
-    if (work->was_passed_over)
-        lane->has_backlog = true;
     HASH_DEL(lane->works, work);
     lane->work_count--;
     lane_due_message_clear(&work->message);
@@ -166,6 +189,59 @@ void lane_later_due(struct lane *lane, int64_t due_at_s)
 {
     if (due_at_s > 0 && (lane->next_due_at_s == 0 || due_at_s < lane->next_due_at_s))
         lane->next_due_at_s = due_at_s;
+}
+
+void lane_backlog_note(struct lane *lane, int64_t due_at_s)
+{
+    lane->has_backlog = true;
+    /* What lies before the cursor will be met anyway: also by a read under way, which began after due_at_s. */
+    if (due_at_s > lane->cursor_due_s)
+        return;
+    if (lane->again_from_s == 0 || due_at_s < lane->again_from_s)
+        lane->again_from_s = due_at_s;
+}
+
+static void go_to(struct lane *lane, int64_t due_s, int64_t recipient)
+{
+    lane->cursor_due_s = due_s;
+    lane->cursor_recipient = recipient;
+}
+
+void lane_backlog_restart(struct lane *lane)
+{
+    lane->has_backlog = true;
+    lane->is_read_stale = lane->is_reading;
+    lane->again_from_s = 0;
+    go_to(lane, 0, 0);
+}
+
+void lane_backlog_advance(struct lane *lane, const struct spool_due *due)
+{
+    bool was_stale = lane->is_read_stale;
+
+    lane->is_reading = false;
+    lane->is_read_stale = false;
+    if (due->is_end)
+        lane_later_due(lane, due->next_due_at_s);
+    if (was_stale)
+        return;
+    if (!due->is_end) {
+        go_to(lane, due->cursor_due_s, due->cursor_recipient);
+        return;
+    }
+    lane->has_backlog = lane->again_from_s > 0;
+    go_to(lane, lane->has_backlog ? lane->again_from_s - 1 : 0, 0);
+    lane->again_from_s = 0;
+}
+
+void lane_backlog_fail(struct lane *lane, int64_t retry_at_s)
+{
+    lane->is_reading = false;
+    lane->is_read_stale = false;
+    lane->has_backlog = false;
+    lane->again_from_s = 0;
+    go_to(lane, 0, 0);
+    lane_later_due(lane, retry_at_s);
 }
 
 void lane_parked(struct lane *lane, int64_t now_s)

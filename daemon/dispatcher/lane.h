@@ -36,10 +36,9 @@ struct work {
     enum work_state state;
     struct spool_due_message message; /* ours; its recipients are those still to do */
     struct blob *body;                /* NULL: in the spool only */
-    size_t slice_max;     /* recipients of one transaction; 0: the smarthost's recipients-max */
-    unsigned untried;     /* transactions that broke for reasons of the smarthost after MAIL */
-    bool is_stale;        /* changed by hand meanwhile: drop it after this transaction */
-    bool was_passed_over; /* a backlog read met it again: read once more afterwards */
+    size_t slice_max; /* recipients of one transaction; 0: the smarthost's recipients-max */
+    unsigned untried; /* transactions that broke for reasons of the smarthost after MAIL */
+    bool is_stale;    /* changed by hand meanwhile: drop it after this transaction */
 };
 
 struct lane_slot {
@@ -74,10 +73,13 @@ struct lane {
     struct bucket daily;
     bool is_rate_limited;
 
-    bool has_backlog; /* the spool may hold more that is due */
+    bool
+        has_backlog; /* the spool may hold more that is due; without it the cursor is at the start */
     bool is_reading;
+    bool is_read_stale; /* the cursor was set back while the read is under way */
     int64_t cursor_due_s;
     int64_t cursor_recipient;
+    int64_t again_from_s; /* behind the cursor something came up: go back there at the end; 0: no */
     int64_t next_due_at_s; /* earliest known later due time; 0: none */
     int64_t expiry_checked_at_s;
 
@@ -93,7 +95,8 @@ void lane_free(struct lane *lane);
 /* Follows a new configuration: limits change, what is under way goes on. */
 void lane_configure(struct lane *lane, const struct smarthost_config *smarthost, int64_t now_ms);
 
-/* Takes the content of message (leaves it empty) and references body. NULL when the lane has this message already. */
+/* Takes the content of message (leaves it empty) and references body. NULL when the lane has this message already: it
+   takes the recipients that it did not have, behind those it has. */
 struct work *lane_work_add(struct lane *lane, struct spool_due_message *message, struct blob *body);
 /* Frees what a message of the backlog holds, not the struct. */
 void lane_due_message_clear(struct spool_due_message *message);
@@ -115,6 +118,17 @@ size_t lane_slot_free(const struct lane *lane);
 void lane_reason_set(struct lane *lane, enum verdict_stage stage, int code, const char *enhanced,
                      const char *escaped_text);
 void lane_later_due(struct lane *lane, int64_t due_at_s);
+
+/* Reading the backlog goes forward in order of (due_at, recipient), a piece at a time, while mail comes and goes. */
+/* Something is in the spool, not in memory, and due since due_at_s: it will be read. */
+void lane_backlog_note(struct lane *lane, int64_t due_at_s);
+/* Rows have been changed anywhere: from the start. */
+void lane_backlog_restart(struct lane *lane);
+/* A read was answered: where the next one goes on, if there must be one. */
+void lane_backlog_advance(struct lane *lane, const struct spool_due *due);
+/* It could not be answered: again at retry_at_s, from the start. */
+void lane_backlog_fail(struct lane *lane, int64_t retry_at_s);
+
 void lane_parked(struct lane *lane, int64_t now_s);
 void lane_unparked(struct lane *lane, int64_t now_s);
 /* Seconds since accepted_at_s that count: without those in which the lane was parked. */

@@ -29,20 +29,102 @@ static struct spool_due_message message_of(int64_t key, size_t recipient_count)
 static void test_a_message_is_in_the_window_once(void **state)
 {
     struct lane *lane = lane_new("relay", 0);
-    struct spool_due_message first = message_of(7, 1);
-    struct spool_due_message again = message_of(7, 1);
+    struct spool_due_message first = message_of(7, 2);
+    struct spool_due_message again = message_of(7, 4);
 
     (void)state;
-    lane->has_backlog = false;
     struct work *work = lane_work_add(lane, &first, NULL);
     assert_non_null(work);
+    lane_work_take(lane, work);
     assert_null(lane_work_add(lane, &again, NULL));
     assert_int_equal(lane->work_count, 1);
-    /* The second sight of it means that the spool has to be read once more. */
-    lane_work_take(lane, work);
-    lane_work_drop(lane, work);
+    /* It takes what it did not have, behind the recipients that are on their way. */
+    assert_int_equal(work->message.recipient_count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(work->message.recipients[i].number, i);
+    assert_null(again.recipients);
+    lane_free(lane);
+}
+
+static void read_ends(struct lane *lane, bool is_end, int64_t cursor_s, int64_t next_s)
+{
+    const struct spool_due due = {
+        .is_end = is_end, .cursor_due_s = cursor_s, .cursor_recipient = 9, .next_due_at_s = next_s
+    };
+
+    lane_backlog_advance(lane, &due);
+}
+
+static void test_a_read_goes_on_to_the_end(void **state)
+{
+    struct lane *lane = lane_new("relay", 0);
+
+    (void)state;
     assert_true(lane->has_backlog);
-    lane_due_message_clear(&again);
+    lane->is_reading = true;
+    read_ends(lane, false, 100, 0);
+    assert_false(lane->is_reading);
+    assert_true(lane->has_backlog);
+    assert_int_equal(lane->cursor_due_s, 100);
+    assert_int_equal(lane->cursor_recipient, 9);
+    read_ends(lane, true, 200, 300);
+    assert_false(lane->has_backlog);
+    assert_int_equal(lane->cursor_due_s, 0);
+    assert_int_equal(lane->cursor_recipient, 0);
+    assert_int_equal(lane->next_due_at_s, 300);
+    lane_free(lane);
+}
+
+static void test_what_comes_up_behind_the_cursor(void **state)
+{
+    struct lane *lane = lane_new("relay", 0);
+
+    (void)state;
+    read_ends(lane, false, 100, 0);
+    lane_backlog_note(lane, 101); /* will be met */
+    lane_backlog_note(lane, 80);
+    lane_backlog_note(lane, 90);
+    read_ends(lane, true, 200, 0);
+    assert_true(lane->has_backlog);
+    assert_true(lane->cursor_due_s < 80);
+    read_ends(lane, true, 200, 0);
+    assert_false(lane->has_backlog);
+    lane_backlog_note(lane, 50);
+    assert_true(lane->has_backlog);
+    assert_int_equal(lane->cursor_due_s, 0);
+    read_ends(lane, true, 200, 0);
+    assert_false(lane->has_backlog);
+    lane_free(lane);
+}
+
+static void test_set_back_during_a_read(void **state)
+{
+    struct lane *lane = lane_new("relay", 0);
+
+    (void)state;
+    read_ends(lane, false, 100, 0);
+    lane->is_reading = true;
+    lane_backlog_restart(lane);
+    read_ends(lane, true, 200, 300);
+    assert_true(lane->has_backlog);
+    assert_int_equal(lane->cursor_due_s, 0);
+    assert_int_equal(lane->next_due_at_s, 300);
+    lane->is_reading = true;
+    read_ends(lane, true, 200, 0);
+    assert_false(lane->has_backlog);
+    lane_free(lane);
+}
+
+static void test_a_read_that_fails(void **state)
+{
+    struct lane *lane = lane_new("relay", 0);
+
+    (void)state;
+    read_ends(lane, false, 100, 0);
+    lane_backlog_fail(lane, 500);
+    assert_false(lane->has_backlog);
+    assert_int_equal(lane->cursor_due_s, 0);
+    assert_int_equal(lane->next_due_at_s, 500);
     lane_free(lane);
 }
 
@@ -115,6 +197,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_message_is_in_the_window_once),
+        cmocka_unit_test(test_a_read_goes_on_to_the_end),
+        cmocka_unit_test(test_what_comes_up_behind_the_cursor),
+        cmocka_unit_test(test_set_back_during_a_read),
+        cmocka_unit_test(test_a_read_that_fails),
         cmocka_unit_test(test_settled_recipients_leave_the_others),
         cmocka_unit_test(test_a_broken_transaction_goes_to_the_end),
         cmocka_unit_test(test_no_ageing_while_parked),
