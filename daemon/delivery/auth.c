@@ -170,10 +170,39 @@ static bool is_base64_of_in(const char *secret, const char *text)
     return is_in;
 }
 
+static int hex_value(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *digit = c != '\0' ? strchr(digits, tolower((unsigned char)c)) : NULL;
+
+    return digit != NULL ? (int)(digit - digits) : -1;
+}
+
+/* As it stands in a URL, with as many of its bytes in per cent as the writer liked. */
+static bool is_percent_of_in(const char *secret, const char *text)
+{
+    char *plain = xcalloc(strlen(text) + 1, 1);
+    size_t len = 0;
+
+    for (const char *p = text; *p != '\0'; p++) {
+        int high = *p == '%' ? hex_value(p[1]) : -1;
+        int low = high >= 0 ? hex_value(p[2]) : -1;
+        if (low > 0 || (low == 0 && high > 0)) {
+            plain[len++] = (char)(high * 16 + low);
+            p += 2;
+        } else {
+            plain[len++] = *p;
+        }
+    }
+    bool is_in = strcasestr(plain, secret) != NULL;
+    wipe_and_free(plain);
+    return is_in;
+}
+
 bool auth_is_secret_in(const char *password, const char *text)
 {
     if (*password == '\0')
         return false;
     return strcasestr(text, password) != NULL || is_base64_of_in(password, text) ||
-           is_hex_of_in(password, text);
+           is_hex_of_in(password, text) || is_percent_of_in(password, text);
 }

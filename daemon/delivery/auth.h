@@ -31,5 +31,5 @@ const char *auth_mechanism_name(const struct auth_exchange *exchange);
 void auth_command(struct auth_exchange *exchange, struct strbuf *line);
 /* Appends the answer to a 334; false when the mechanism has no more to say, that is, the server is at fault. */
 bool auth_respond(struct auth_exchange *exchange, struct strbuf *line);
-/* Whether text, which a server sent, repeats the password, as it is or in base64 or hex: servers do. */
+/* Whether text, which a server sent, repeats the password, as it is or in base64, hex or per cent: servers do. */
 bool auth_is_secret_in(const char *password, const char *text);

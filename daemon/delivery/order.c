@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth.h"
 #include "blob.h"
 #include "config.h"
 #include "invariant.h"
@@ -44,9 +45,13 @@ void delivery_order_free(struct delivery_order *order)
 struct outcome outcome_of_reply(const struct delivery_order *order, enum verdict_stage stage,
                                 const struct smtp_reply *reply)
 {
+    const char *password = order->smarthost->password;
+
     return (struct outcome){ .verdict = verdict_of_reply(order->smarthost->provider, stage, reply),
                              .stage = stage,
-                             .reply = reply };
+                             .reply = reply,
+                             .is_withheld =
+                                 password != NULL && auth_is_secret_in(password, reply->text) };
 }
 
 struct outcome outcome_of_trouble(enum verdict_stage stage, enum trouble trouble, const char *words)
@@ -76,6 +81,8 @@ static char *outcome_text(const struct outcome *outcome)
 {
     const char *text = outcome->reply != NULL ? outcome->reply->text : outcome->words;
 
+    if (outcome->is_withheld)
+        text = "(withheld: it repeats the password)";
     return text != NULL ? xstrndup(text, ORDER_REPLY_MAX) : NULL;
 }
 

@@ -12,6 +12,7 @@ struct outcome {
     struct verdict verdict;
     enum verdict_stage stage;
     const struct smtp_reply *reply;
+    bool is_withheld; /* the text of reply repeats our password: it is not kept */
     const char *words;
 };
 

@@ -272,16 +272,11 @@ void session_fail(struct session *session, enum trouble trouble, const char *fmt
 
 void session_refused(struct session *session, const struct smtp_reply *reply, bool is_polite)
 {
-    struct smtp_reply shown = *reply;
-
     if (session->order != NULL && is_stale(session)) {
         hand_on(session);
     } else if (session->order != NULL) {
-        if (session->smarthost->password != NULL &&
-            auth_is_secret_in(session->smarthost->password, shown.text))
-            shown.text = "(withheld: it repeats the password)";
         struct outcome outcome =
-            outcome_of_reply(session->order, session_steps[session->step].stage, &shown);
+            outcome_of_reply(session->order, session_steps[session->step].stage, reply);
         transaction_settle(session, &outcome);
         session_order_end(session, false);
     }

@@ -329,6 +329,16 @@ static const struct {
           SAY("AUTH PLAIN", "535 5.7.8 Error: authentication failed: AHVzZXIAUzNjcjN0LWNhbmFyeQ=="),
           QUIT, FAKE_END },
       "a@x untried; trouble auth-failed at auth 535", ECHO },
+    { "refused, with an echo in per cent",
+      (const struct fake_row[]){ UNDER_TLS, AUTH_HELLO,
+                                 SAY("AUTH PLAIN", "535 5.7.8 see /login?p=%533cr3t%2dcanary"),
+                                 QUIT, FAKE_END },
+      "a@x untried; trouble auth-failed at auth 535", ECHO },
+    { "a login needed at MAIL, with an echo",
+      (const struct fake_row[]){ UNDER_TLS, AUTH_HELLO, AUTH_PLAIN_OK,
+                                 SAY("MAIL FROM", "530 5.7.0 log in, not as S3cr3t-canary"), RSET,
+                                 QUIT, FAKE_END },
+      "a@x untried; trouble auth-failed at mail 530", ECHO },
     { "no mechanism of ours",
       (const struct fake_row[]){ UNDER_TLS, HELLO("250 AUTH GSSAPI NTLM\r\n"), QUIT, FAKE_END },
       "a@x untried; trouble auth-failed at auth", "no AUTH mechanism" },
@@ -373,6 +383,44 @@ static void test_logins(void **state)
     }
 }
 
+/* Wherever it is said: what is kept of a reply has no password in it, and means what the reply meant. */
+static void test_echo_for_a_recipient(void **state)
+{
+    const struct {
+        const struct fake_row *script;
+        const char *outcome;
+    } rows[] = {
+        { (const struct fake_row[]){ UNDER_TLS, AUTH_HELLO, AUTH_PLAIN_OK, MAIL_OK,
+                                     SAY("RCPT", "550 5.1.1 no user S3cr3t-canary"), RSET, QUIT,
+                                     FAKE_END },
+          "a@x refused 550 recipients-refused" },
+        { (const struct fake_row[]){ UNDER_TLS, AUTH_HELLO, AUTH_PLAIN_OK, MAIL_OK, RCPT_A_OK,
+                                     DATA_OK, SAY(".", "250 2.0.0 ok, UzNjcjN0LWNhbmFyeQ=="), QUIT,
+                                     FAKE_END },
+          "a@x done 250" },
+    };
+    AUTO_FREE char *settings =
+        xasprintf("tls = \"starttls\"; ca-file = \"%s/ca.pem\"; " LOGIN_SETTINGS,
+                  delivery_fixture_directory());
+    AUTO_FREE char *certificate =
+        fake_certificate_path(delivery_fixture_directory(), CERTIFICATE_GOOD);
+    AUTO_FREE char *key = fake_certificate_key_path(delivery_fixture_directory(), CERTIFICATE_GOOD);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct fake_row *const scripts[] = { rows[i].script, NULL };
+        struct trial_options options = {
+            .fake = { .scripts = scripts, .certificate = certificate, .key = key, .cut_at = -1 },
+            .settings = settings,
+        };
+        struct trial *trial = trial_new(&options);
+        struct delivery_order *order = trial_run(trial, &message);
+        check_outcome(order, rows[i].outcome);
+        assert_string_equal(order->recipients[0].reply, ECHO);
+        trial_end(trial);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_plain_where_tls_was_to_be),
         cmocka_unit_test(test_tls_where_a_greeting_was_to_be),
         cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_echo_for_a_recipient),
     };
 
     return cmocka_run_group_tests(tests, delivery_fixture_set_up, delivery_fixture_tear_down);
