@@ -31,6 +31,7 @@ struct worker {
     struct event *reaper;
     struct event *grace;
     bool is_grace_over;
+    bool is_running; /* its thread; of the main thread */
 };
 
 struct delivery {
@@ -259,7 +260,8 @@ static bool worker_start(struct worker *worker, unsigned number,
     worker->reaper = event_new(base, -1, 0, on_reaper, worker);
     worker->grace = event_new(base, -1, 0, on_grace_over, worker);
     MUST(worker->reaper != NULL && worker->grace != NULL);
-    return loop_thread_start(worker->thread, err);
+    worker->is_running = loop_thread_start(worker->thread, err);
+    return worker->is_running;
 }
 
 struct delivery *delivery_start_with(const struct delivery_options *options,
@@ -301,7 +303,7 @@ void delivery_stop(struct delivery *delivery, unsigned grace_ms)
 {
     for (unsigned i = 0; i < delivery->worker_count; i++) {
         struct worker *worker = &delivery->workers[i];
-        if (worker->thread == NULL)
+        if (!worker->is_running)
             continue;
         struct stop_mail *stop = NEW(struct stop_mail);
         stop->mail.on_arrival = on_stop_mail;
@@ -315,7 +317,7 @@ void delivery_stop(struct delivery *delivery, unsigned grace_ms)
 
 static void worker_free(struct worker *worker)
 {
-    /* On a thread that never ran. */
+    /* Of a thread that never ran. */
     if (worker->reaper != NULL)
         event_free(TAKE(worker->reaper));
     if (worker->grace != NULL)

@@ -11,3 +11,5 @@ target_link_libraries(fake_smarthost PUBLIC delivery PkgConfig::OPENSSL PkgConfi
 foreach(test IN ITEMS test_session test_session_cuts test_session_hostile test_session_tls)
   add_unit_test(${test} USES fake_smarthost)
 endforeach()
+add_unit_test(test_delivery_start USES delivery)
+target_link_options(test_delivery_start PRIVATE -Wl,--wrap=pthread_create)
