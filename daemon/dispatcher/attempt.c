@@ -19,6 +19,7 @@
 
 /* An order under way, and then its outcome until it is committed. */
 struct flight {
+    struct recording recording;
     struct dispatcher *dispatcher;
     struct lane *lane;
     struct work *work;
@@ -89,42 +90,40 @@ static void note_due(struct lane *lane, const struct spool_outcome *outcome)
 static void on_recorded(struct spool_request *request)
 {
     struct flight *flight = request->ctx;
-    struct dispatcher *dispatcher = flight->dispatcher;
+    struct spool_outcome *outcome = (struct spool_outcome *)request;
 
-    dispatcher->requests_out--;
-    if (!request->is_ok && request->error.code != ERROR_MISSING) {
-        if (STAILQ_EMPTY(&dispatcher->unrecorded))
-            log_line(LOG_LEVEL_ERROR, "spool",
-                     "an outcome cannot be recorded, so nothing is sent: %s", request->error.text);
-        STAILQ_INSERT_TAIL(&dispatcher->unrecorded, &request->mail, link);
-        dispatcher_pump(dispatcher);
+    if (!recording_is_stored(&flight->recording))
         return;
-    }
     /* A message that is gone has nothing left to do either. */
     flight->work->is_stale = flight->work->is_stale || !request->is_ok;
-    note_due(flight->lane, (struct spool_outcome *)request);
-    spool_outcome_free((struct spool_outcome *)request);
+    note_due(flight->lane, outcome);
+    spool_outcome_free(outcome);
     land(flight);
+}
+
+static void post_outcome(struct spool *spool, struct spool_request *request)
+{
+    spool_outcome_record(spool, (struct spool_outcome *)request);
+}
+
+static void drop_outcome(struct recording *recording)
+{
+    struct flight *flight = recording->request->ctx;
+
+    spool_outcome_free((struct spool_outcome *)recording->request);
+    flight_free(flight);
 }
 
 static void record(struct flight *flight, struct spool_outcome *outcome)
 {
-    outcome->request.reply_to = flight->dispatcher->with.mailbox;
     outcome->request.done = on_recorded;
     outcome->request.ctx = flight;
     flight->work->state = WORK_SETTLING;
-    flight->dispatcher->requests_out++;
-    spool_outcome_record(flight->dispatcher->with.spool, outcome);
-}
-
-void attempt_record_again(struct dispatcher *dispatcher)
-{
-    while (!STAILQ_EMPTY(&dispatcher->unrecorded)) {
-        struct mail *mail = STAILQ_FIRST(&dispatcher->unrecorded);
-        STAILQ_REMOVE_HEAD(&dispatcher->unrecorded, link);
-        dispatcher->requests_out++;
-        spool_outcome_record(dispatcher->with.spool, (struct spool_outcome *)mail);
-    }
+    flight->recording = (struct recording){ .dispatcher = flight->dispatcher,
+                                            .request = &outcome->request,
+                                            .post = post_outcome,
+                                            .drop = drop_outcome };
+    recording_start(&flight->recording);
 }
 
 static void log_outcome(const struct flight *flight, const struct delivery_order *order,

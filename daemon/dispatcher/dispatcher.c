@@ -14,8 +14,7 @@
 #include "xalloc.h"
 
 enum {
-    RECORD_AGAIN_MS = 5000, /* after it could not store an outcome */
-    EXPIRY_CHECK_S = 60,    /* of messages that wait behind a smarthost in trouble */
+    EXPIRY_CHECK_S = 60, /* of messages that wait behind a smarthost in trouble */
     TIMER_MAX_MS =
         60 * 1000, /* the wall clock may jump: never sleep longer while something waits */
 };
@@ -40,6 +39,12 @@ void dispatcher_work_drop(struct dispatcher *dispatcher, struct lane *lane, stru
 }
 
 /* --- What may start --- */
+
+static bool may_send(const struct dispatcher *dispatcher)
+{
+    return !dispatcher->is_stopping && dispatcher->recovering == 0 &&
+           dispatcher->unrecorded_count == 0;
+}
 
 static bool is_expired(const struct dispatcher *dispatcher, const struct lane *lane,
                        const struct work *work, int64_t now_s)
@@ -187,29 +192,36 @@ static int64_t lane_wake_ms(struct lane *lane, int64_t now_ms)
     return wake_ms;
 }
 
-static void timer_set(struct dispatcher *dispatcher)
+/* INT64_MAX: something else will wake us. */
+static int64_t wake_ms(const struct dispatcher *dispatcher)
 {
     int64_t now_ms = clock_wall_ms();
-    int64_t wake_ms = INT64_MAX;
+    int64_t least_ms = INT64_MAX;
 
-    for (size_t i = 0; i < dispatcher->lane_count; i++)
-        wake_ms = earlier(wake_ms, lane_wake_ms(dispatcher->lanes[i], now_ms));
+    if (dispatcher->is_stopping)
+        return INT64_MAX;
     if (!STAILQ_EMPTY(&dispatcher->unrecorded))
-        wake_ms = RECORD_AGAIN_MS;
+        return dispatcher->try_again_at_ms - clock_monotonic_ms();
+    for (size_t i = 0; may_send(dispatcher) && i < dispatcher->lane_count; i++)
+        least_ms = earlier(least_ms, lane_wake_ms(dispatcher->lanes[i], now_ms));
+    return least_ms == INT64_MAX ? INT64_MAX : earlier(least_ms, TIMER_MAX_MS);
+}
+
+static void timer_set(struct dispatcher *dispatcher)
+{
+    int64_t delay_ms = wake_ms(dispatcher);
+
     (void)evtimer_del(dispatcher->timer);
-    if (wake_ms == INT64_MAX || dispatcher->is_stopping)
+    if (delay_ms == INT64_MAX)
         return;
-    wake_ms = earlier(wake_ms < 1 ? 1 : wake_ms, TIMER_MAX_MS);
-    const struct timeval delay = { .tv_sec = wake_ms / 1000, .tv_usec = wake_ms % 1000 * 1000 };
+    delay_ms = delay_ms < 1 ? 1 : delay_ms;
+    const struct timeval delay = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
     (void)evtimer_add(dispatcher->timer, &delay);
 }
 
 void dispatcher_pump(struct dispatcher *dispatcher)
 {
-    bool may_send = !dispatcher->is_stopping && dispatcher->recovering == 0 &&
-                    STAILQ_EMPTY(&dispatcher->unrecorded);
-
-    for (size_t i = 0; may_send && i < dispatcher->lane_count; i++)
+    for (size_t i = 0; may_send(dispatcher) && i < dispatcher->lane_count; i++)
         lane_pump(dispatcher, dispatcher->lanes[i]);
     timer_set(dispatcher);
 }
@@ -220,7 +232,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    attempt_record_again(dispatcher);
+    if (clock_monotonic_ms() >= dispatcher->try_again_at_ms)
+        recordings_try_again(dispatcher);
     dispatcher_pump(dispatcher);
 }
 
@@ -469,6 +482,7 @@ void dispatcher_reload(struct dispatcher *dispatcher, const struct config *confi
 void dispatcher_stop(struct dispatcher *dispatcher)
 {
     dispatcher->is_stopping = true;
+    recordings_try_again(dispatcher);
     timer_set(dispatcher);
 }
 
@@ -481,6 +495,11 @@ void dispatcher_free(struct dispatcher *dispatcher)
 {
     if (dispatcher == NULL)
         return;
+    if (dispatcher->unrecorded_count > 0)
+        log_line(LOG_LEVEL_WARNING, "stop",
+                 "%zu deliveries were not recorded: they are looked into at the next start",
+                 dispatcher->unrecorded_count);
+    recordings_drop(dispatcher);
     for (size_t i = 0; i < dispatcher->lane_count; i++)
         lane_free(dispatcher->lanes[i]);
     free(dispatcher->lanes);

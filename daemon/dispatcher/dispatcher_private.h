@@ -2,11 +2,14 @@
 #pragma once
 #include "dispatcher.h"
 #include "lane.h"
+#include "recording.h"
 #include "settle.h"
 
 struct delivery_order;
 
 enum { DISPATCHER_BODY_BYTES_MAX = 32 * 1024 * 1024 }; /* bodies kept in memory for delivery */
+
+STAILQ_HEAD(recording_list, recording);
 
 struct dispatcher {
     struct dispatcher_options with; /* config: a reference of ours */
@@ -17,9 +20,10 @@ struct dispatcher {
     size_t orders_out;
     size_t requests_out; /* of the spool */
     size_t body_bytes;
-    size_t recovering; /* answers still missing before the first delivery */
-    STAILQ_HEAD(, mail)
-    unrecorded; /* outcomes that the spool could not store: nothing is sent meanwhile */
+    size_t recovering;                /* answers still missing before the first delivery */
+    struct recording_list unrecorded; /* those that wait for the next try */
+    size_t unrecorded_count;          /* they, and those that are being tried again */
+    int64_t try_again_at_ms;          /* monotonic; when unrecorded is not empty */
     bool is_stopping;
 };
 
@@ -40,8 +44,6 @@ void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work
 /* Without an attempt: all recipients get this state (expired, queued until later, queued elsewhere). */
 void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
                             const struct settlement *settlement, const char *to_smarthost);
-/* Asks the spool again to store what it could not. */
-void attempt_record_again(struct dispatcher *dispatcher);
 
 /* lane_health.c */
 /* What the end of a transaction says about the smarthost. is_probe: it was the one probe of an open circuit. */

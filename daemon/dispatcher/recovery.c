@@ -13,12 +13,12 @@
 
 static void answered(struct dispatcher *dispatcher)
 {
-    dispatcher->requests_out--;
     if (--dispatcher->recovering == 0)
         dispatcher_pump(dispatcher);
 }
 
 struct found_mark {
+    struct recording recording;
     struct dispatcher *dispatcher;
     unsigned slot;
 };
@@ -27,41 +27,61 @@ static void on_crashed_recorded(struct spool_request *request)
 {
     struct found_mark *found = request->ctx;
     struct dispatcher *dispatcher = found->dispatcher;
-    struct spool_crashed *crashed = (struct spool_crashed *)request;
 
+    if (!recording_is_stored(&found->recording))
+        return;
     /* A message that is gone had been finished. */
-    if (!request->is_ok && request->error.code != ERROR_MISSING)
-        log_line(LOG_LEVEL_WARNING, "spool", "a delivery cut off by a crash was not recorded: %s",
-                 request->error.text);
     delivery_slot_committed(dispatcher->with.delivery, found->slot);
+    spool_crashed_free((struct spool_crashed *)request);
     free(found);
-    spool_crashed_free(crashed);
     answered(dispatcher);
+}
+
+static void post_crashed(struct spool *spool, struct spool_request *request)
+{
+    spool_crashed_record(spool, (struct spool_crashed *)request);
+}
+
+static void drop_crashed(struct recording *recording)
+{
+    struct found_mark *found = recording->request->ctx;
+
+    spool_crashed_free((struct spool_crashed *)recording->request);
+    free(found);
+}
+
+static struct spool_crashed *crashed_new(const struct config *config,
+                                         const struct inflight_mark *mark)
+{
+    struct spool_crashed *crashed = spool_crashed_new(mark->key, mark->number_count);
+
+    crashed->was_at_dot = mark->phase == INFLIGHT_AT_DOT;
+    crashed->is_in_doubt_held = config->is_in_doubt_held;
+    crashed->now_ms = clock_wall_ms();
+    crashed->due_at_s =
+        config->is_in_doubt_held ? 0 : crashed->now_ms / 1000 + config->in_doubt_delay_s;
+    crashed->smarthost = xstrdup(mark->smarthost);
+    for (size_t i = 0; i < mark->number_count; i++)
+        crashed->numbers[i] = mark->numbers[i];
+    return crashed;
 }
 
 static void record_crashed(struct dispatcher *dispatcher, unsigned slot,
                            const struct inflight_mark *mark)
 {
     struct found_mark *found = NEW(struct found_mark);
-    const struct config *config = dispatcher->with.config;
-    struct spool_crashed *crashed = spool_crashed_new(mark->key, mark->number_count);
-    int64_t now_ms = clock_wall_ms();
+    struct spool_crashed *crashed = crashed_new(dispatcher->with.config, mark);
 
-    crashed->request.reply_to = dispatcher->with.mailbox;
     crashed->request.done = on_crashed_recorded;
     crashed->request.ctx = found;
     found->dispatcher = dispatcher;
     found->slot = slot;
-    crashed->was_at_dot = mark->phase == INFLIGHT_AT_DOT;
-    crashed->is_in_doubt_held = config->is_in_doubt_held;
-    crashed->now_ms = now_ms;
-    crashed->due_at_s = config->is_in_doubt_held ? 0 : now_ms / 1000 + config->in_doubt_delay_s;
-    crashed->smarthost = xstrdup(mark->smarthost);
-    for (size_t i = 0; i < mark->number_count; i++)
-        crashed->numbers[i] = mark->numbers[i];
+    found->recording = (struct recording){ .dispatcher = dispatcher,
+                                           .request = &crashed->request,
+                                           .post = post_crashed,
+                                           .drop = drop_crashed };
     dispatcher->recovering++;
-    dispatcher->requests_out++;
-    spool_crashed_record(dispatcher->with.spool, crashed);
+    recording_start(&found->recording);
 }
 
 static void restore_parked(struct lane *lane, const struct spool_smarthost *kept)
@@ -91,6 +111,7 @@ static void on_summary(struct spool_request *request)
     struct dispatcher *dispatcher = request->ctx;
     struct spool_summary *summary = (struct spool_summary *)request;
 
+    dispatcher->requests_out--;
     if (!request->is_ok)
         log_line(LOG_LEVEL_ERROR, "spool", "%s", request->error.text);
     for (size_t i = 0; request->is_ok && i < summary->smarthost_count; i++) {

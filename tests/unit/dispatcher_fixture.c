@@ -201,6 +201,7 @@ static void take_down(struct fixture *fixture)
     spool_stop(TAKE(fixture->spool));
     (void)event_base_loop(fixture->base, EVLOOP_NONBLOCK);
     dispatcher_free(TAKE(fixture->dispatcher));
+    script_end();
     timer = NULL;
 }
 
@@ -222,7 +223,6 @@ void fixture_crash(struct fixture *fixture)
 {
     fixture_settle(fixture);
     take_down(fixture);
-    script_crash();
     fixture_start(fixture);
 }
 

@@ -489,7 +489,7 @@ static void bury(void *what)
     graveyard[graveyard_count++] = what;
 }
 
-void script_crash(void)
+void script_end(void)
 {
     while (out_count > 0)
         bury(out[--out_count]);
@@ -513,7 +513,7 @@ void script_reset(void)
     struct fact *fact;
     struct fact *next;
 
-    script_crash();
+    script_end();
     HASH_ITER(hh, facts, fact, next)
     {
         HASH_DEL(facts, fact);

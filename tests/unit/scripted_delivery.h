@@ -37,8 +37,8 @@ size_t script_answers_out(void);
 unsigned script_taken_count(int64_t key, uint16_t number);
 unsigned script_doubted_count(int64_t key, uint16_t number);
 
-/* kill -9: what is out never comes back; the marks stay. */
-void script_crash(void);
+/* The process is gone: what is out never comes back; the marks stay. */
+void script_end(void);
 /* Slots that are marked as taken or at the dot. */
 size_t script_marks(void);
 /* For the next test: forgets everything. */
