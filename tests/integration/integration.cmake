@@ -21,6 +21,7 @@ target_compile_options(crashrec PRIVATE -fno-sanitize=all)
 target_link_options(crashrec PRIVATE -fno-sanitize=all)
 
 add_integration_test(test_fakes TIMEOUT 120)
+add_integration_test(test_ledger TIMEOUT 60)
 add_integration_test(test_main_job)
 add_integration_test(test_kill TIMEOUT 900)
 add_integration_test(test_submit)
