@@ -80,11 +80,17 @@ static void land(struct flight *flight)
     dispatcher_pump(dispatcher);
 }
 
-/* Now that it is in the spool: a due time that has come up before must be looked at again. */
-static void note_due(struct lane *lane, const struct spool_outcome *outcome)
+/* Only now is it in the spool: a due time that came up before must be looked at again, here or where it went. */
+static void note_due(const struct flight *flight, const struct spool_outcome *outcome)
 {
-    for (size_t i = 0; i < outcome->recipient_count; i++)
-        lane_later_due(lane, outcome->recipients[i].due_at_s);
+    for (size_t i = 0; i < outcome->recipient_count; i++) {
+        const struct spool_outcome_recipient *recipient = &outcome->recipients[i];
+        if (recipient->smarthost == NULL)
+            lane_later_due(flight->lane, recipient->due_at_s);
+        else
+            lane_backlog_note(dispatcher_lane_get(flight->dispatcher, recipient->smarthost),
+                              recipient->due_at_s);
+    }
 }
 
 static void on_recorded(struct spool_request *request)
@@ -96,7 +102,7 @@ static void on_recorded(struct spool_request *request)
         return;
     /* A message that is gone has nothing left to do either. */
     flight->work->is_stale = flight->work->is_stale || !request->is_ok;
-    note_due(flight->lane, outcome);
+    note_due(flight, outcome);
     spool_outcome_free(outcome);
     land(flight);
 }
@@ -359,7 +365,7 @@ void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work
 }
 
 void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
-                            const struct settlement *settlement, const char *to_smarthost)
+                            const struct settlement *settlement, const char *const *to_smarthosts)
 {
     const struct spool_due_message *message = &work->message;
     struct flight *flight = flight_new(dispatcher, lane, work, SIZE_MAX, message->recipient_count);
@@ -367,6 +373,7 @@ void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, st
 
     for (size_t i = 0; i < message->recipient_count; i++) {
         struct spool_outcome_recipient *record = &outcome->recipients[i];
+        const char *to_smarthost = to_smarthosts != NULL ? to_smarthosts[i] : NULL;
         record->number = message->recipients[i].number;
         record->state = settlement->state;
         record->waiting = settlement->waiting;

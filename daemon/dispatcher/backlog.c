@@ -27,12 +27,13 @@ static void on_due_read(struct spool_request *request)
     dispatcher_pump(dispatcher);
 }
 
-/* Room in the window, and a use for more: a parked lane reads nothing, one in trouble only what a probe needs. */
+/* Room in the window, and a use for more: a parked lane reads nothing, one in trouble only what a probe needs. One that
+   has left the configuration only reads in order to pass on. */
 static bool wants_backlog(const struct lane *lane, int64_t now_s)
 {
     if (!lane->has_backlog || lane->is_reading || lane->work_count > LANE_ACTIVE_MAX / 2)
         return false;
-    if (lane->circuit.state == CIRCUIT_CLOSED)
+    if (lane->circuit.state == CIRCUIT_CLOSED || lane->smarthost == NULL)
         return true;
     return TAILQ_EMPTY(&lane->ready) && circuit_may_start(&lane->circuit, now_s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blob.h"
+#include "cleanup.h"
 #include "clock.h"
 #include "config.h"
 #include "delivery.h"
@@ -75,24 +76,34 @@ static void expire_waiting(struct dispatcher *dispatcher, struct lane *lane, int
     }
 }
 
-/* The smarthost left the configuration: each message goes where the routes send it now. */
+/* By what the spool still tells about a message; conditions on its user, group and tag do not hold. */
+static const char *smarthost_now(const struct config *config,
+                                 const struct spool_due_message *message,
+                                 const struct spool_due_recipient *recipient)
+{
+    const struct route_question question = { .sender = message->sender,
+                                             .recipient = recipient->address,
+                                             .user = "" };
+    const struct route *route = route_choose(config->routes, config->route_count, &question);
+
+    MUST(route != NULL);
+    return config->smarthosts[route->smarthosts[0]].name;
+}
+
+/* The smarthost left the configuration: each recipient goes where the routes send it now. */
 static void reroute(struct dispatcher *dispatcher, struct lane *lane, int64_t now_s)
 {
-    const struct config *config = dispatcher->with.config;
+    const struct settlement now = { .state = RECIPIENT_QUEUED,
+                                    .waiting = WAITING_NOW,
+                                    .due_at_s = now_s };
 
     while (!TAILQ_EMPTY(&lane->ready)) {
         struct work *work = TAILQ_FIRST(&lane->ready);
-        struct route_question question = { .sender = work->message.sender,
-                                           .recipient = work->message.recipients[0].address,
-                                           .user = "" };
-        const struct route *route = route_choose(config->routes, config->route_count, &question);
-        MUST(route != NULL);
-        const char *to = config->smarthosts[route->smarthosts[0]].name;
-        struct settlement now = { .state = RECIPIENT_QUEUED,
-                                  .waiting = WAITING_NOW,
-                                  .due_at_s = now_s };
+        const struct spool_due_message *message = &work->message;
+        AUTO_FREE const char **to = xcalloc(message->recipient_count, sizeof *to);
+        for (size_t i = 0; i < message->recipient_count; i++)
+            to[i] = smarthost_now(dispatcher->with.config, message, &message->recipients[i]);
         attempt_settle_untried(dispatcher, lane, work, &now, to);
-        lane_later_due(dispatcher_lane_get(dispatcher, to), now_s + 1);
     }
 }
 

@@ -41,9 +41,10 @@ void backlog_read(struct dispatcher *dispatcher, struct lane *lane, int64_t now_
 /* attempt.c */
 void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
                    size_t slot);
-/* Without an attempt: all recipients get this state (expired, queued until later, queued elsewhere). */
+/* Without an attempt: all recipients get this state (expired, queued until later). to_smarthosts: where each of them
+   moves; NULL: they stay. */
 void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, struct work *work,
-                            const struct settlement *settlement, const char *to_smarthost);
+                            const struct settlement *settlement, const char *const *to_smarthosts);
 
 /* lane_health.c */
 /* What the end of a transaction says about the smarthost. is_probe: it was the one probe of an open circuit. */

@@ -246,6 +246,75 @@ static void test_rate(void **state)
 
 #define ONLY_TWO "smarthosts = { two = { " FIXTURE_SMARTHOST " }; };"
 
+static void test_smarthost_vanishes(void **state)
+{
+    (void)state;
+    (void)fixture_submit_many(&f, "one", 10);
+    fixture_reload(&f, ONLY_TWO);
+    for (size_t i = 0; i < 3; i++) { /* those that were out come back as they like */
+        assert_string_equal(script_order(0)->smarthost->name, "one");
+        script_refuse(script_order(0), 0, STAGE_RCPT, "450 4.2.1 Mailbox busy");
+        script_answer(script_order(0));
+    }
+    fixture_settle(&f);
+    assert_int_equal(script_orders_out(), 3);
+    assert_string_equal(script_order(0)->smarthost->name, "two");
+    assert_int_equal(fixture_deliver_all(&f), 7);
+    fixture_advance(&f, 30);
+    assert_int_equal(fixture_deliver_all(&f), 3);
+    assert_states("smarthost=two", "delivered 10");
+}
+
+static void test_smarthost_vanishes_over_a_restart(void **state)
+{
+    (void)state;
+    (void)fixture_submit_many(&f, "one", 1000);
+    fixture_reload(&f, ONLY_TWO);
+    fixture_stop(&f);
+    fixture_start(&f);
+    (void)fixture_deliver_all(&f);
+    assert_states("smarthost=two", "delivered 1000");
+}
+
+static void test_parked_smarthost_vanishes(void **state)
+{
+    (void)state;
+    assert_true(dispatcher_park(f.dispatcher, "one", 0));
+    (void)fixture_submit_many(&f, "one", 10);
+    fixture_reload(&f, ONLY_TWO);
+    assert_int_equal(fixture_deliver_all(&f), 10);
+    assert_states("smarthost=two", "delivered 10");
+}
+
+/* The spool has no room for the move at first. */
+static void test_moved_late(void **state)
+{
+    (void)state;
+    assert_true(dispatcher_park(f.dispatcher, "one", 0));
+    (void)fixture_submit_many(&f, "one", 3);
+    script_fail_next(FAULT_OUTCOME, 5);
+    fixture_reload(&f, ONLY_TWO);
+    fixture_advance(&f, 60);
+    assert_int_equal(fixture_deliver_all(&f), 3);
+}
+
+/* Each recipient goes where the routes send it now. */
+static void test_recipients_part(void **state)
+{
+    (void)state;
+    assert_true(dispatcher_park(f.dispatcher, "one", 0));
+    int64_t key = fixture_submit(&f, A, "one", 3);
+    fixture_reload(&f, "smarthosts = { two = { " FIXTURE_SMARTHOST " };"
+                       " three = { " FIXTURE_SMARTHOST " }; };"
+                       "routes = ( { recipient = \"r1-*\"; smarthosts = [ \"three\" ]; },"
+                       " { smarthosts = [ \"two\" ]; } );");
+    assert_int_equal(fixture_deliver_all(&f), 2);
+    for (uint16_t i = 0; i < 3; i++)
+        assert_int_equal(script_taken_count(key, i), 1);
+    assert_int_equal(fixture_lane(&f, "three").delivered, 1);
+    assert_int_equal(fixture_lane(&f, "two").delivered, 2);
+}
+
 #define ONE_WITH(variable)                                                                         \
     "smarthosts = { one = { " FIXTURE_SMARTHOST "username = \"u\"; password-env = \"" variable     \
     "\"; }; };"
@@ -282,6 +351,11 @@ int main(void)
         CASE(test_backlog_cannot_be_read),
         CASE(test_sent_later),
         SLOW(test_rate),
+        CASE(test_smarthost_vanishes),
+        CASE(test_smarthost_vanishes_over_a_restart),
+        CASE(test_parked_smarthost_vanishes),
+        CASE(test_moved_late),
+        CASE(test_recipients_part),
         CASE(test_fewer_and_more_connections),
     };
 
