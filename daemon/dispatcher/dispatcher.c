@@ -125,10 +125,8 @@ static bool set_aside(struct dispatcher *dispatcher, struct lane *lane, struct w
     return true;
 }
 
-static bool has_token(struct lane *lane)
+static bool has_token(struct lane *lane, int64_t now_ms)
 {
-    int64_t now_ms = clock_wall_ms();
-
     lane->is_rate_limited =
         bucket_wait_ms(&lane->rate, now_ms) > 0 || bucket_wait_ms(&lane->daily, now_ms) > 0;
     return !lane->is_rate_limited;
@@ -138,22 +136,19 @@ static bool has_token(struct lane *lane)
 static size_t slot_for(struct dispatcher *dispatcher, struct lane *lane)
 {
     size_t slot = lane_slot_free(lane);
-    bool may_grow = lane->slot_count < lane->smarthost->connections_max &&
-                    dispatcher->slots_used < dispatcher->with.slots_max;
 
-    if (slot != SIZE_MAX && (lane->slots[slot].has_session || !may_grow))
+    if (slot != SIZE_MAX || lane->slot_count >= lane->smarthost->connections_max ||
+        dispatcher->slots_used >= dispatcher->with.slots_max)
         return slot;
-    if (slot == SIZE_MAX && may_grow) {
-        lane_slot_add(lane, dispatcher->slots_used++);
-        slot = lane->slot_count - 1;
-    }
-    return slot;
+    lane_slot_add(lane, dispatcher->slots_used++);
+    return lane->slot_count - 1;
 }
 
-static void lane_pump(struct dispatcher *dispatcher, struct lane *lane)
+static void lane_pump(struct dispatcher *dispatcher, struct lane *lane, int64_t now_ms)
 {
-    int64_t now_s = clock_wall_s();
+    int64_t now_s = now_ms / 1000;
 
+    lane->is_rate_limited = false;
     if (lane->next_due_at_s > 0 && lane->next_due_at_s <= now_s) {
         lane_backlog_note(lane, lane->next_due_at_s);
         lane->next_due_at_s = 0;
@@ -168,7 +163,7 @@ static void lane_pump(struct dispatcher *dispatcher, struct lane *lane)
         if (set_aside(dispatcher, lane, work, now_s))
             continue;
         size_t slot = slot_for(dispatcher, lane);
-        if (slot == SIZE_MAX || !has_token(lane))
+        if (slot == SIZE_MAX || !has_token(lane, now_ms))
             break;
         attempt_start(dispatcher, lane, work, slot);
     }
@@ -182,7 +177,8 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Milliseconds until this lane wants attention by itself; INT64_MAX: not at all. */
+/* Milliseconds until this lane, just pumped at now_ms, wants attention by itself; INT64_MAX: not at all. What has been
+   possible since then waits for something else, which will pump again. */
 static int64_t lane_wake_ms(struct lane *lane, int64_t now_ms)
 {
     int64_t wake_ms = INT64_MAX;
@@ -191,12 +187,12 @@ static int64_t lane_wake_ms(struct lane *lane, int64_t now_ms)
     if (lane->next_due_at_s > 0)
         wake_ms = lane->next_due_at_s * 1000 - now_ms;
     if (lane->circuit.state != CIRCUIT_CLOSED && !lane->circuit.is_probing &&
-        lane->circuit.retry_at_s > 0 && (has_work || lane->has_backlog))
+        lane->circuit.retry_at_s * 1000 > now_ms && (has_work || lane->has_backlog))
         wake_ms = earlier(wake_ms, lane->circuit.retry_at_s * 1000 - now_ms);
-    if (has_work && lane->is_rate_limited) {
-        wake_ms = earlier(wake_ms, bucket_wait_ms(&lane->rate, now_ms));
-        if (lane->daily.rate.count > 0 && bucket_wait_ms(&lane->rate, now_ms) == 0)
-            wake_ms = earlier(wake_ms, bucket_wait_ms(&lane->daily, now_ms));
+    if (lane->is_rate_limited) {
+        int64_t rate_ms = bucket_wait_ms(&lane->rate, now_ms);
+        int64_t daily_ms = bucket_wait_ms(&lane->daily, now_ms);
+        wake_ms = earlier(wake_ms, rate_ms > daily_ms ? rate_ms : daily_ms);
     }
     if (has_work && lane->circuit.state == CIRCUIT_OPEN)
         wake_ms = earlier(wake_ms, EXPIRY_CHECK_S * 1000);
@@ -204,9 +200,8 @@ static int64_t lane_wake_ms(struct lane *lane, int64_t now_ms)
 }
 
 /* INT64_MAX: something else will wake us. */
-static int64_t wake_ms(const struct dispatcher *dispatcher)
+static int64_t wake_ms(const struct dispatcher *dispatcher, int64_t now_ms)
 {
-    int64_t now_ms = clock_wall_ms();
     int64_t least_ms = INT64_MAX;
 
     if (dispatcher->is_stopping)
@@ -218,9 +213,9 @@ static int64_t wake_ms(const struct dispatcher *dispatcher)
     return least_ms == INT64_MAX ? INT64_MAX : earlier(least_ms, TIMER_MAX_MS);
 }
 
-static void timer_set(struct dispatcher *dispatcher)
+static void timer_set(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    int64_t delay_ms = wake_ms(dispatcher);
+    int64_t delay_ms = wake_ms(dispatcher, now_ms);
 
     (void)evtimer_del(dispatcher->timer);
     if (delay_ms == INT64_MAX)
@@ -232,9 +227,11 @@ static void timer_set(struct dispatcher *dispatcher)
 
 void dispatcher_pump(struct dispatcher *dispatcher)
 {
+    int64_t now_ms = clock_wall_ms();
+
     for (size_t i = 0; may_send(dispatcher) && i < dispatcher->lane_count; i++)
-        lane_pump(dispatcher, dispatcher->lanes[i]);
-    timer_set(dispatcher);
+        lane_pump(dispatcher, dispatcher->lanes[i], now_ms);
+    timer_set(dispatcher, now_ms);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -494,7 +491,7 @@ void dispatcher_stop(struct dispatcher *dispatcher)
 {
     dispatcher->is_stopping = true;
     recordings_try_again(dispatcher);
-    timer_set(dispatcher);
+    timer_set(dispatcher, clock_wall_ms());
 }
 
 bool dispatcher_is_idle(const struct dispatcher *dispatcher)

@@ -242,6 +242,24 @@ static void test_rate(void **state)
     assert_int_equal(fixture_deliver_all(&f), 1); /* what was not used does not pile up */
 }
 
+/* Waits for the token and for the smarthost, whichever is later, without waking up in between. */
+static void test_rate_and_trouble(void **state)
+{
+    (void)state;
+    (void)fixture_submit_many(&f, "one", 3);
+    script_trouble(fixture_order(&f), STAGE_CONNECT, TROUBLE_CONNECT);
+    script_answer(fixture_order(&f));
+    for (int i = 0; i < 10; i++) {
+        fixture_advance(&f, 7200);
+        script_trouble(fixture_order(&f), STAGE_CONNECT, TROUBLE_CONNECT);
+        script_answer(fixture_order(&f));
+    }
+    fixture_advance(&f, 7200);
+    script_deliver(fixture_order(&f));
+    fixture_advance(&f, 7200);
+    assert_int_equal(fixture_deliver_all(&f), 2);
+}
+
 /* --- Reloads --- */
 
 #define ONLY_TWO "smarthosts = { two = { " FIXTURE_SMARTHOST " }; };"
@@ -351,6 +369,7 @@ int main(void)
         CASE(test_backlog_cannot_be_read),
         CASE(test_sent_later),
         SLOW(test_rate),
+        SLOW(test_rate_and_trouble),
         CASE(test_smarthost_vanishes),
         CASE(test_smarthost_vanishes_over_a_restart),
         CASE(test_parked_smarthost_vanishes),
