@@ -458,31 +458,15 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *options)
     return dispatcher;
 }
 
-static bool has_new_secret(const struct smarthost_config *before,
-                           const struct smarthost_config *after)
-{
-    const char *old_secret = before->password != NULL ? before->password : "";
-    const char *new_secret = after->password != NULL ? after->password : "";
-    const char *old_name = before->username != NULL ? before->username : "";
-    const char *new_name = after->username != NULL ? after->username : "";
-
-    return strcmp(old_secret, new_secret) != 0 || strcmp(old_name, new_name) != 0;
-}
-
 void dispatcher_reload(struct dispatcher *dispatcher, const struct config *config)
 {
     const struct config *before = dispatcher->with.config;
 
-    for (size_t i = 0; i < dispatcher->lane_count; i++) {
-        struct lane *lane = dispatcher->lanes[i];
-        const struct smarthost_config *after = config_smarthost(config, lane->name);
-        if (lane->smarthost != NULL && after != NULL &&
-            lane->circuit.reason.class == CLASS_AUTH_FAILED &&
-            has_new_secret(lane->smarthost, after))
-            lane_health_unpark(dispatcher, lane, -1);
-    }
     dispatcher->with.config = config_ref(config);
     configure(dispatcher, config);
+    for (size_t i = 0; i < dispatcher->lane_count; i++)
+        lane_health_reload(dispatcher, dispatcher->lanes[i],
+                           config_smarthost(before, dispatcher->lanes[i]->name));
     config_unref(before);
     dispatcher_pump(dispatcher);
 }

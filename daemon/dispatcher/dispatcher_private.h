@@ -50,6 +50,9 @@ void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, st
 /* What the end of a transaction says about the smarthost. is_probe: it was the one probe of an open circuit. */
 void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
                       const struct delivery_order *order, bool is_probe);
+/* The lane has its new configuration: with a new password it is tried again by itself. */
+void lane_health_reload(struct dispatcher *dispatcher, struct lane *lane,
+                        const struct smarthost_config *before);
 void lane_health_park(struct dispatcher *dispatcher, struct lane *lane, int64_t uid);
 void lane_health_unpark(struct dispatcher *dispatcher, struct lane *lane, int64_t uid);
 

@@ -116,10 +116,27 @@ static void note_success(struct dispatcher *dispatcher, struct lane *lane,
     }
 }
 
+static bool texts_differ(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
+}
+
+static bool secrets_differ(const struct smarthost_config *a, const struct smarthost_config *b)
+{
+    return texts_differ(a->password, b->password) || texts_differ(a->username, b->username);
+}
+
+/* What an old password met says nothing about the new one. */
+static bool is_outdated(const struct lane *lane, const struct delivery_order *order)
+{
+    return order->has_trouble && order->trouble.class == CLASS_AUTH_FAILED &&
+           lane->smarthost != NULL && secrets_differ(order->smarthost, lane->smarthost);
+}
+
 void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
                       const struct delivery_order *order, bool is_probe)
 {
-    bool is_of_before = lane->circuit.is_probing && !is_probe;
+    bool is_of_before = (lane->circuit.is_probing && !is_probe) || is_outdated(lane, order);
 
     if (order->has_trouble && !is_of_before)
         note_trouble(dispatcher, lane, order);
@@ -151,4 +168,12 @@ void lane_health_unpark(struct dispatcher *dispatcher, struct lane *lane, int64_
     }
     circuit_unpark(&lane->circuit);
     dispatcher_pump(dispatcher);
+}
+
+void lane_health_reload(struct dispatcher *dispatcher, struct lane *lane,
+                        const struct smarthost_config *before)
+{
+    if (before != NULL && lane->smarthost != NULL &&
+        lane->circuit.reason.class == CLASS_AUTH_FAILED && secrets_differ(before, lane->smarthost))
+        lane_health_unpark(dispatcher, lane, -1);
 }

@@ -337,6 +337,33 @@ static void test_recipients_part(void **state)
     "smarthosts = { one = { " FIXTURE_SMARTHOST "username = \"u\"; password-env = \"" variable     \
     "\"; }; };"
 
+/* A new password is tried by itself, and it is the new one. */
+static void test_new_password(void **state)
+{
+    (void)state;
+    (void)setenv("OUTBOX_TEST_OLD", "old", 1);
+    (void)setenv("OUTBOX_TEST_NEW", "new", 1);
+    fixture_reload(&f, ONE_WITH("OUTBOX_TEST_OLD"));
+    (void)fixture_submit_many(&f, "one", 4);
+    assert_string_equal(script_order(0)->smarthost->password, "old");
+    for (size_t i = 0; i < 2; i++) {
+        script_trouble_reply(script_order(0), STAGE_AUTH, "535 5.7.8 Authentication failed");
+        script_answer(script_order(0));
+    }
+    fixture_settle(&f);
+    fixture_reload(&f, ONE_WITH("OUTBOX_TEST_OLD"));
+    assert_int_equal(script_orders_out(), 1);
+    fixture_reload(&f, ONE_WITH("OUTBOX_TEST_NEW"));
+    assert_int_equal(script_orders_out(), 3);
+    assert_string_equal(script_order(1)->smarthost->password, "new");
+    /* The one that was still out with the old password proves nothing. */
+    script_trouble_reply(script_order(0), STAGE_AUTH, "535 5.7.8 Authentication failed");
+    script_answer(script_order(0));
+    fixture_settle(&f);
+    assert_int_equal(fixture_lane(&f, "one").circuit.state, CIRCUIT_CLOSED);
+    assert_int_equal(fixture_deliver_all(&f), 4);
+}
+
 static void test_fewer_and_more_connections(void **state)
 {
     (void)state;
@@ -375,6 +402,7 @@ int main(void)
         CASE(test_parked_smarthost_vanishes),
         CASE(test_moved_late),
         CASE(test_recipients_part),
+        CASE(test_new_password),
         CASE(test_fewer_and_more_connections),
     };
 
