@@ -23,10 +23,10 @@ struct flight {
     struct dispatcher *dispatcher;
     struct lane *lane;
     struct work *work;
-    size_t slot;   /* of the lane; SIZE_MAX: none was used */
-    size_t count;  /* the first recipients of the work */
-    bool *is_kept; /* per recipient: still to do, here and now */
-    bool is_probe;
+    size_t slot;    /* of the lane; SIZE_MAX: none was used */
+    size_t count;   /* the first recipients of the work */
+    bool *is_kept;  /* per recipient: still to do, here and now */
+    unsigned probe; /* its number in the lane; 0: none */
 };
 
 static void flight_free(struct flight *flight)
@@ -286,6 +286,14 @@ static struct spool_outcome *settle_order(struct flight *flight, struct delivery
     return outcome;
 }
 
+/* Not one that was overtaken: unparked, in trouble again, and the next probe is out. */
+static bool is_probe(const struct flight *flight)
+{
+    const struct lane *lane = flight->lane;
+
+    return lane->circuit.is_probing && flight->probe == lane->probes_started;
+}
+
 static void on_order_done(struct delivery_order *order)
 {
     struct flight *flight = order->ctx;
@@ -298,7 +306,7 @@ static void on_order_done(struct delivery_order *order)
     if (is_stopped) {
         flight->lane->circuit.is_probing = false;
     } else {
-        lane_health_note(dispatcher, flight->lane, order, flight->is_probe);
+        lane_health_note(dispatcher, flight->lane, order, is_probe(flight));
         charge_untried(flight->work, order);
     }
     shrink_slice(flight->work, order);
@@ -352,7 +360,7 @@ void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work
     order->ctx = flight;
     order->slot = lane->slots[slot].number;
     if (lane->circuit.state != CIRCUIT_CLOSED) {
-        flight->is_probe = true;
+        flight->probe = ++lane->probes_started;
         circuit_probe_started(&lane->circuit);
     }
     lane_work_take(lane, work);

@@ -35,6 +35,7 @@ void lane_free(struct lane *lane)
     lane_senders_unpark(lane);
     free(lane->spans);
     free(lane->slots);
+    free(lane->reason_rule);
     free(lane->reason_text);
     free(lane->name);
     free(lane);

@@ -57,6 +57,8 @@ struct lane {
     char *name;
     const struct smarthost_config *smarthost; /* NULL: not in the configuration (any more) */
     struct circuit circuit;
+    unsigned probes_started;
+    char *reason_rule; /* from before the start: circuit.reason.rule points to it; NULL */
     char *reason_text; /* escaped; NULL */
     char reason_enhanced[12];
     int reason_code;

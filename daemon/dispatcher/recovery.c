@@ -96,6 +96,9 @@ static void restore_parked(struct lane *lane, const struct spool_smarthost *kept
         return;
     circuit_park(circuit, kept->parked_since_s);
     circuit->retry_at_s = kept->retry_at_s;
+    free(lane->reason_rule);
+    lane->reason_rule = xstrdup_or_null(kept->rule);
+    circuit->reason.rule = lane->reason_rule;
     (void)verdict_class_parse(kept->class != NULL ? kept->class : "", &circuit->reason.class);
     circuit->reason.scope =
         circuit->reason.class == CLASS_AUTH_FAILED ? SCOPE_ACCOUNT : SCOPE_SMARTHOST;

@@ -282,6 +282,33 @@ static void test_late_answers_are_no_probe(void **state)
     assert_int_equal(fixture_deliver_all(&f), 9);
 }
 
+/* Unparked while the probe is out, broken again: the next probe is alone although the old one is still out. */
+static void test_never_two_probes(void **state)
+{
+    (void)state;
+    (void)fixture_submit_many(&f, "one", 10);
+    while (script_orders_out() > 0) {
+        script_trouble(script_order(0), STAGE_CONNECT, TROUBLE_CONNECT);
+        script_answer(script_order(0));
+    }
+    fixture_advance(&f, 30);
+    struct delivery_order *old_probe = fixture_order(&f);
+    assert_true(dispatcher_unpark(f.dispatcher, "one", 0));
+    fixture_settle(&f);
+    assert_int_equal(script_orders_out(), 3);
+    for (int i = 0; i < 2; i++) {
+        script_trouble(script_order(1), STAGE_CONNECT, TROUBLE_CONNECT);
+        script_answer(script_order(1));
+    }
+    fixture_advance(&f, 30);
+    assert_int_equal(script_orders_out(), 2);
+    script_trouble(old_probe, STAGE_CONNECT, TROUBLE_CONNECT);
+    script_answer(old_probe);
+    fixture_advance(&f, 3600);
+    assert_int_equal(script_orders_out(), 1);
+    assert_int_equal(fixture_deliver_all(&f), 10);
+}
+
 static void test_behind_a_dead_smarthost_mail_expires(void **state)
 {
     (void)state;
@@ -322,6 +349,27 @@ static void park_by_auth(void)
     }
     fixture_settle(&f);
     assert_int_equal(fixture_lane(&f, "one").circuit.state, CIRCUIT_PARKED);
+}
+
+static void test_parked_over_restarts(void **state)
+{
+    (void)state;
+    park_by_auth();
+    fixture_advance(&f, 20 * 86400);
+    assert_int_equal(script_orders_out(), 0);
+    fixture_stop(&f);
+    fixture_start(&f);
+    struct lane_view lane = fixture_lane(&f, "one");
+    assert_int_equal(lane.circuit.state, CIRCUIT_PARKED);
+    assert_int_equal(lane.circuit.reason.class, CLASS_AUTH_FAILED);
+    assert_string_not_equal(lane.circuit.reason.rule, "operator");
+    assert_int_equal(lane.reason_code, 535);
+    fixture_advance(&f, 20 * 86400);
+    assert_int_equal(script_orders_out(), 0);
+    assert_states("all", "queued 5"); /* no mail has aged */
+    assert_true(dispatcher_unpark(f.dispatcher, "one", 0));
+    assert_int_equal(fixture_deliver_all(&f), 5);
+    assert_states("all", "delivered 5");
 }
 
 static void test_parked_by_hand(void **state)
@@ -532,8 +580,10 @@ int main(void)
         CASE(test_one_probe_while_in_trouble),
         CASE(test_trouble_stays_in_its_lane),
         CASE(test_late_answers_are_no_probe),
+        CASE(test_never_two_probes),
         CASE(test_behind_a_dead_smarthost_mail_expires),
         CASE(test_poison_is_charged),
+        CASE(test_parked_over_restarts),
         CASE(test_parked_by_hand),
         CASE(test_parked_during_its_probe),
         CASE(test_parked_sender),
