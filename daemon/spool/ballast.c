@@ -11,18 +11,20 @@
 #include "database_file.h"
 #include "error.h"
 
+enum { REST_BYTES = 16 * 1024 * 1024 };
+
 void ballast_init(struct ballast *ballast, int directory_fd)
 {
     *ballast = (struct ballast){ .directory_fd = directory_fd };
 }
 
-/* Taking back what was just given up would end in giving it up again: the rest must be as large. */
+/* Taking back what was just given up would end in giving it up again: something must be left beside it. */
 static bool has_room(int directory_fd)
 {
     struct statvfs st;
 
-    return fstatvfs(directory_fd, &st) == 0 &&
-           (unsigned long long)st.f_bavail * st.f_frsize >= 2ULL * BALLAST_BYTES;
+    return fstatvfs(directory_fd, &st) == 0 && (unsigned long long)st.f_bavail * st.f_frsize >=
+                                                   (unsigned long long)BALLAST_BYTES + REST_BYTES;
 }
 
 bool ballast_take(struct ballast *ballast, struct error *err)

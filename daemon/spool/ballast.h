@@ -5,7 +5,8 @@
 
 struct error;
 
-enum { BALLAST_BYTES = 16 * 1024 * 1024 };
+/* As much as a checkpoint may add to the file: the log is used again from its start only when all of it is copied. */
+enum { BALLAST_BYTES = 32 * 1024 * 1024 };
 
 struct ballast {
     int directory_fd; /* borrowed */

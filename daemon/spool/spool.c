@@ -24,6 +24,9 @@ enum {
     UPKEEP_EVERY_MS = 60 * 1000,
 };
 
+/* The log grows by at most one group beyond its limit; bodies take up to twice their size. */
+_Static_assert(WAL_BYTES_MAX + 2 * GROUP_BYTES_MAX <= BALLAST_BYTES, "a checkpoint must fit in");
+
 STAILQ_HEAD(request_list, mail);
 
 struct spool {

@@ -1,12 +1,14 @@
 /* Forwards everything; io_methods version 1, so that shared memory or mmap would fail loudly. */
 #include "fault_vfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct faulty_file {
     sqlite3_file base;
@@ -21,6 +23,8 @@ static struct {
     struct fault plan;
     int last_errno; /* of the last call that failed by plan; 0: ask the real one */
     unsigned calls[FAULT_OPERATION_COUNT][FAULT_FILE_COUNT];
+    char disk[256]; /* "": of no limited size */
+    int64_t disk_bytes;
     bool is_gate_closed;
     bool is_waiting_at_gate;
     sqlite3_vfs *real;
@@ -54,6 +58,34 @@ static int next(enum fault_operation operation, enum fault_file file)
     return code;
 }
 
+int64_t fault_vfs_disk_used(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    struct stat st;
+    int64_t bytes = 0;
+
+    if (entries == NULL)
+        abort();
+    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries))
+        if (fstatat(dirfd(entries), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode))
+            bytes += st.st_size;
+    (void)closedir(entries);
+    return bytes;
+}
+
+static bool is_disk_full(int64_t growth)
+{
+    bool is_full = false;
+
+    pthread_mutex_lock(&faults.lock);
+    if (growth > 0 && faults.disk[0] != '\0')
+        is_full = fault_vfs_disk_used(faults.disk) + growth > faults.disk_bytes;
+    if (is_full)
+        faults.last_errno = ENOSPC;
+    pthread_mutex_unlock(&faults.lock);
+    return is_full;
+}
+
 static struct faulty_file *faulty(sqlite3_file *file)
 {
     return (struct faulty_file *)file;
@@ -79,7 +111,12 @@ static int read_file(sqlite3_file *file, void *bytes, int len, sqlite3_int64 off
 static int write_file(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 offset)
 {
     int code = next(FAULT_WRITE, faulty(file)->kind);
+    sqlite3_int64 size = 0;
 
+    if (code == SQLITE_OK)
+        code = real(file)->pMethods->xFileSize(real(file), &size);
+    if (code == SQLITE_OK && is_disk_full(offset + len - size))
+        code = SQLITE_FULL;
     return code != SQLITE_OK ? code : real(file)->pMethods->xWrite(real(file), bytes, len, offset);
 }
 
@@ -206,6 +243,16 @@ void fault_vfs_plan(const struct fault *fault)
     faults.is_planned = fault != NULL;
     if (fault != NULL)
         faults.plan = *fault;
+    pthread_mutex_unlock(&faults.lock);
+}
+
+void fault_vfs_disk(const char *directory, int64_t size_bytes)
+{
+    pthread_mutex_lock(&faults.lock);
+    faults.disk[0] = '\0';
+    if (directory != NULL)
+        (void)strncat(faults.disk, directory, sizeof faults.disk - 1);
+    faults.disk_bytes = size_bytes;
     pthread_mutex_unlock(&faults.lock);
 }
 

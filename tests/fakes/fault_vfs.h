@@ -2,6 +2,7 @@
    counted down, not hoped for. Any thread may call these. */
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 enum fault_operation {
     FAULT_READ,
@@ -27,6 +28,12 @@ void fault_vfs_install(void);
 void fault_vfs_plan(const struct fault *fault);
 /* Calls since the start of the program, failed ones included. */
 unsigned fault_vfs_calls(enum fault_operation operation, enum fault_file file);
+
+/* Writes that would make the files of this directory larger than size_bytes together fail for lack of space. NULL: the
+   disk is as large as it really is. */
+void fault_vfs_disk(const char *directory, int64_t size_bytes);
+/* What they occupy now. */
+int64_t fault_vfs_disk_used(const char *directory);
 
 /* While closed, every sync of the log waits: so requests gather behind a commit. */
 void fault_vfs_gate_close(void);

@@ -35,6 +35,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fault_vfs_plan(NULL);
+    fault_vfs_disk(NULL, 0);
     fixture_done(*state);
     free(*state);
     return 0;
@@ -213,6 +214,36 @@ static void test_full_for_good(void **state)
     assert_int_equal(messages(fixture), 2);
 }
 
+/* The log is as long as it gets, all of it pages that are new to the file, when the disk has no room for them: what was
+   set aside must be enough for the checkpoint, or no outcome could be recorded any more. */
+static void test_full_at_checkpoint(void **state)
+{
+    enum { BEFORE = 50, MEMBERS = 32, MIB = 1024 * 1024 };
+    struct fixture *fixture = *state;
+    struct spool_submit *members[MEMBERS];
+    int64_t first_key = accept_one(fixture);
+
+    for (int i = 0; i < BEFORE; i++) /* nearly 16 MiB */
+        assert_true(submit_one(fixture, message_new(fixture, 1, "relay", SPOOL_CHUNK_BYTES), NULL));
+    struct spool_submit *first = hold_thread(fixture);
+    for (size_t i = 0; i < MEMBERS; i++) { /* a group of 8 MiB */
+        members[i] = message_new(fixture, 1, "relay", SPOOL_CHUNK_BYTES);
+        post(fixture, members[i]);
+    }
+    fault_vfs_disk(fixture->directory, fault_vfs_disk_used(fixture->directory) + 10 * MIB);
+    fault_vfs_gate_open();
+    fixture_wait(fixture);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        assert_true(members[i]->request.is_ok);
+        spool_submit_free(members[i]);
+    }
+    assert_false(submit_one(fixture, message_new(fixture, 1, "relay", 10), NULL));
+    assert_int_equal(fixture->error.code, ERROR_FULL);
+    for (int64_t key = first_key; key < first->key; key++)
+        assert_true(record_one(fixture, outcome_new(key, 0, RECIPIENT_QUEUED)));
+    spool_submit_free(first);
+}
+
 /* A page that cannot be read: the question fails, the process goes on. */
 static void test_unreadable(void **state)
 {
@@ -308,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_member, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_for_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_at_checkpoint, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test(test_unknown_commit),
         cmocka_unit_test(test_failed_checkpoint),
