@@ -40,6 +40,7 @@ struct fake_smarthost {
     struct strbuf heard_in_clear;
     struct strbuf message;
     char *problem;
+    char server_name[256];
     unsigned messages;
     unsigned connections;
     size_t bytes_sent;
@@ -192,6 +193,8 @@ static bool begin_tls(struct fake_smarthost *fake)
     for (;;) {
         ERR_clear_error();
         int rc = SSL_accept(fake->ssl);
+        const char *name = SSL_get_servername(fake->ssl, TLSEXT_NAMETYPE_host_name);
+        (void)snprintf(fake->server_name, sizeof fake->server_name, "%s", name != NULL ? name : "");
         if (rc == 1)
             return true;
         int reason = SSL_get_error(fake->ssl, rc);
@@ -391,6 +394,11 @@ const char *fake_smarthost_heard(const struct fake_smarthost *fake)
 const char *fake_smarthost_heard_in_clear(const struct fake_smarthost *fake)
 {
     return fake->heard_in_clear.data;
+}
+
+const char *fake_smarthost_server_name(const struct fake_smarthost *fake)
+{
+    return fake->server_name;
 }
 
 const char *fake_smarthost_message(const struct fake_smarthost *fake, size_t *ret_len)

@@ -57,6 +57,8 @@ const char *fake_smarthost_problem(const struct fake_smarthost *fake);
 const char *fake_smarthost_heard(const struct fake_smarthost *fake);
 /* Everything that came before TLS. */
 const char *fake_smarthost_heard_in_clear(const struct fake_smarthost *fake);
+/* The name that the last client with TLS asked for (SNI); "" when it named none. */
+const char *fake_smarthost_server_name(const struct fake_smarthost *fake);
 /* The last message, with its dots unstuffed. */
 const char *fake_smarthost_message(const struct fake_smarthost *fake, size_t *ret_len);
 unsigned fake_smarthost_messages(const struct fake_smarthost *fake); /* complete ones */

@@ -31,6 +31,7 @@ static struct mailbox *mailbox;
 
 struct trial {
     struct fake_smarthost *fake;
+    const char *host;
     struct config *config;
     struct resolver *resolver;
     struct delivery *delivery;
@@ -52,6 +53,7 @@ int delivery_fixture_set_up(void **state)
     MUST(mkdtemp(directory) != NULL);
     fake_certificates_make(directory);
     MUST(setenv("TRIAL_PASSWORD", "S3cr3t-canary", 1) == 0);
+    MUST(setenv("TRIAL_PASSWORD_2", "another", 1) == 0);
     base = event_base_new();
     mailbox = mailbox_new(base, NULL, NULL);
     MUST(mailbox != NULL);
@@ -77,6 +79,7 @@ int delivery_fixture_tear_down(void **state)
         (void)unlink(key);
     }
     remove_file("ca.pem");
+    remove_file("anchors.pem");
     remove_file("outbox.conf");
     remove_file("inflight");
     MUST(rmdir(directory) == 0);
@@ -97,7 +100,7 @@ static void print_complaint(const char *text, bool is_warning, void *ctx)
     print_error("%s\n", text);
 }
 
-static struct config *configure(unsigned port, const struct trial_options *options)
+static struct config *configure(unsigned port, const char *host, const char *settings)
 {
     AUTO_FREE char *path = xasprintf("%s/outbox.conf", directory);
     FILE *file = fopen(path, "w");
@@ -109,8 +112,7 @@ static struct config *configure(unsigned port, const struct trial_options *optio
                  "state-directory = \"%s\";\n"
                  "runtime-directory = \"%s\";\n"
                  "smarthosts = { relay = { host = \"%s\"; port = %u; %s }; };\n",
-                 directory, directory, options->host != NULL ? options->host : "localhost", port,
-                 options->settings) > 0);
+                 directory, directory, host != NULL ? host : "localhost", port, settings) > 0);
     MUST(fclose(file) == 0);
     struct config *config = config_load(path, print_complaint, NULL);
     MUST(config != NULL);
@@ -154,7 +156,8 @@ struct trial *trial_new(const struct trial_options *options)
     struct error err;
 
     trial->fake = fake_smarthost_start(&options->fake);
-    trial->config = configure(fake_smarthost_port(trial->fake), options);
+    trial->host = options->host;
+    trial->config = configure(fake_smarthost_port(trial->fake), options->host, options->settings);
     trial->resolver = resolver_start(1, &err);
     MUST(trial->resolver != NULL);
     trial->timing = timing_of(options);
@@ -169,6 +172,12 @@ struct trial *trial_new(const struct trial_options *options)
     trial->delivery = delivery_start_with(&with, &trial->timing, &err);
     MUST(trial->delivery != NULL);
     return trial;
+}
+
+void trial_reload(struct trial *trial, const char *settings)
+{
+    config_unref(trial->config);
+    trial->config = configure(fake_smarthost_port(trial->fake), trial->host, settings);
 }
 
 void trial_stop(struct trial *trial, unsigned grace_ms)

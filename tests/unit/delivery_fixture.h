@@ -34,6 +34,8 @@ void trial_end(struct trial *trial);
 void trial_end_whatever(struct trial *trial);
 struct fake_smarthost *trial_fake(struct trial *trial);
 struct delivery *trial_delivery(struct trial *trial);
+/* What orders get from now on: the same smarthost with these settings, as after SIGHUP. */
+void trial_reload(struct trial *trial, const char *settings);
 /* Stops deliveries only, with this grace; orders come back. */
 void trial_stop(struct trial *trial, unsigned grace_ms);
 

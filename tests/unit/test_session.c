@@ -554,6 +554,42 @@ static void test_slot_close_says_quit(void **state)
     trial_end(trial);
 }
 
+/* After a reload sessions go on, unless they would go elsewhere or log in as somebody else. */
+static void test_session_after_a_reload(void **state)
+{
+    static const struct fake_row first[] = { GREETING,      HELLO("250 AUTH PLAIN\r\n"),
+                                             AUTH_PLAIN_OK, MAIL_OK,
+                                             RCPT_A_OK,     DATA_OK,
+                                             DOT_OK,        MAIL_OK,
+                                             RCPT_A_OK,     DATA_OK,
+                                             DOT_OK,        QUIT,
+                                             FAKE_END };
+    static const struct fake_row second[] = { GREETING,
+                                              HELLO("250 AUTH PLAIN\r\n"),
+                                              SAY("AUTH PLAIN AHVzZXIAYW5vdGhlcg==",
+                                                  "235 2.7.0 welcome"),
+                                              MAIL_OK,
+                                              RCPT_A_OK,
+                                              DATA_OK,
+                                              DOT_OK,
+                                              QUIT,
+                                              FAKE_END };
+    const struct fake_row *const scripts[] = { first, second, NULL };
+    struct trial_options options = { .fake = { .scripts = scripts, .cut_at = -1 },
+                                     .settings = "tls = \"none\"; " LOGIN_SETTINGS };
+    struct trial *trial = trial_new(&options);
+
+    (void)state;
+    check_outcome(trial_run(trial, &one), "a@x done 250");
+    trial_reload(trial, "tls = \"none\"; connections-max = 2; " LOGIN_SETTINGS);
+    check_outcome(trial_run(trial, &one), "a@x done 250");
+    trial_reload(trial,
+                 "tls = \"none\"; username = \"user\"; password-env = \"TRIAL_PASSWORD_2\"; ");
+    check_outcome(trial_run(trial, &one), "a@x done 250");
+    assert_int_equal(fake_smarthost_connections(trial_fake(trial)), 2);
+    trial_end(trial);
+}
+
 /* --- Marks --- */
 
 static void test_marks(void **state)
@@ -605,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_dead_idle_session),
         cmocka_unit_test(test_fresh_session_is_not_stale),
         cmocka_unit_test(test_slot_close_says_quit),
+        cmocka_unit_test(test_session_after_a_reload),
         cmocka_unit_test(test_marks),
     };
 

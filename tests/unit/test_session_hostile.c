@@ -223,6 +223,26 @@ static void test_deadline(void **state)
     }
 }
 
+/* The verdict on a message that was sent is waited for, whatever the order took before: cutting that makes duplicates. */
+static void test_deadline_spares_the_dot(void **state)
+{
+    static const struct fake_row *scripts[2];
+    struct fake_row script[ROW_COUNT + 1];
+    struct trial_options options = { .fake = { .scripts = scripts, .cut_at = -1 },
+                                     .settings = "tls = \"none\";",
+                                     .step_ms = 1600,
+                                     .deadline_ms = 1500 };
+
+    (void)state;
+    spoil(script, ROW_DOT, NULL, FAKE_STALL);
+    scripts[0] = script;
+    struct trial *trial = trial_new(&options);
+    struct delivery_order *order = trial_run(trial, &one);
+    check_spoilt(order, ROW_DOT, "connect-failed");
+    assert_non_null(strstr(order->trouble_text, "no answer within"));
+    trial_end(trial);
+}
+
 /* A smarthost that stops reading: memory stays bounded, and the block has its limit. */
 static void test_window_closed(void **state)
 {
@@ -350,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_resets),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_deadline_spares_the_dot),
         cmocka_unit_test(test_window_closed),
         cmocka_unit_test(test_refused_connection),
         cmocka_unit_test(test_no_such_host),

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ struct impression {
     char *trouble;
     char *heard;
     char *heard_in_clear;
+    char *server_name;
 };
 
 static void impression_done(struct impression *impression)
@@ -51,6 +53,7 @@ static void impression_done(struct impression *impression)
     free(impression->trouble);
     free(impression->heard);
     free(impression->heard_in_clear);
+    free(impression->server_name);
 }
 #define AUTO_IMPRESSION __attribute__((cleanup(impression_done)))
 
@@ -90,6 +93,7 @@ static struct impression meet(const struct encounter *encounter)
     fake_smarthost_stop(trial_fake(trial));
     impression.heard = xstrdup(fake_smarthost_heard(trial_fake(trial)));
     impression.heard_in_clear = xstrdup(fake_smarthost_heard_in_clear(trial_fake(trial)));
+    impression.server_name = xstrdup(fake_smarthost_server_name(trial_fake(trial)));
     trial_end(trial);
     return impression;
 }
@@ -106,6 +110,7 @@ static void check_nothing_said(const struct impression *impression)
 static void test_good_certificate(void **state)
 {
     static const char *const hosts[] = { "localhost", "127.0.0.1", "LocalHost" };
+    static const char *const names[] = { "localhost", "", "LocalHost" };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(hosts); i++) {
@@ -121,6 +126,7 @@ static void test_good_certificate(void **state)
             assert_string_equal(impression.outcome, "a@x done 250");
             assert_non_null(strstr(impression.heard, "AUTH PLAIN"));
             assert_null(strstr(impression.heard_in_clear, "AUTH"));
+            assert_string_equal(impression.server_name, names[i]);
         }
     }
 }
@@ -195,6 +201,54 @@ static void test_ca_file_of_no_use(void **state)
 
     (void)state;
     check_not_trusted(&encounter, "good.key");
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[16384];
+    AUTO_FREE char *source = xasprintf("%s/%s", delivery_fixture_directory(), from);
+    AUTO_FREE char *copy = xasprintf("%s/%s", delivery_fixture_directory(), to);
+    FILE *in = fopen(source, "r");
+    FILE *out = fopen(copy, "w");
+
+    assert_true(in != NULL && out != NULL);
+    size_t len = fread(bytes, 1, sizeof bytes, in);
+    assert_true(len > 0 && fwrite(bytes, 1, len, out) == len);
+    assert_int_equal(fclose(in) | fclose(out), 0);
+}
+
+/* Those of one file are not used for another, nor when the file has become another. */
+static void test_anchors_are_kept_apart(void **state)
+{
+    const char *directory = delivery_fixture_directory();
+    AUTO_FREE char *certificate = fake_certificate_path(directory, CERTIFICATE_GOOD);
+    AUTO_FREE char *key = fake_certificate_key_path(directory, CERTIFICATE_GOOD);
+    AUTO_FREE char *good =
+        xasprintf("tls = \"starttls\"; ca-file = \"%s/ca.pem\"; " LOGIN_SETTINGS, directory);
+    AUTO_FREE char *changing =
+        xasprintf("tls = \"starttls\"; ca-file = \"%s/anchors.pem\"; " LOGIN_SETTINGS, directory);
+    static const struct fake_row refused[] = { GREETING, STARTTLS_HELLO, START_TLS, FAKE_END };
+    const struct fake_row *const scripts[] = { starttls_script, refused, starttls_script, refused,
+                                               NULL };
+    struct trial_options options = {
+        .fake = { .scripts = scripts, .certificate = certificate, .key = key, .cut_at = -1 },
+        .settings = good,
+    };
+    static const char not_trusted[] = "a@x untried; trouble tls-failed at starttls";
+    struct trial *trial = trial_new(&options);
+
+    (void)state;
+    copy_file("good.pem", "anchors.pem");
+    check_outcome(trial_run(trial, &message), "a@x done 250");
+    trial_reload(trial, changing);
+    copy_file("wrong-name.pem", "anchors.pem");
+    check_outcome(trial_run(trial, &message), not_trusted);
+    copy_file("ca.pem", "anchors.pem");
+    check_outcome(trial_run(trial, &message), "a@x done 250");
+    delivery_slot_close(trial_delivery(trial), 0);
+    copy_file("wrong-name.pem", "anchors.pem");
+    check_outcome(trial_run(trial, &message), not_trusted);
+    trial_end_whatever(trial);
 }
 
 /* --- STARTTLS withheld, broken, or made use of --- */
@@ -274,6 +328,30 @@ static void test_attacks_on_starttls(void **state)
             assert_string_equal(impression.outcome, attacks[i].outcome);
         if (attacks[i].words != NULL)
             assert_non_null(strstr(impression.trouble, attacks[i].words));
+    }
+}
+
+/* Who refuses EHLO is greeted with HELO only where neither TLS nor a login is asked for. */
+static void test_no_way_around_by_helo(void **state)
+{
+    static const struct fake_row script[] = { GREETING,
+                                              SAY("EHLO", "502 5.5.1 unknown"),
+                                              { "*", NULL, FAKE_CLOSE } };
+    static const char *const settings[] = { "tls = \"starttls\";",
+                                            "tls = \"none\"; " LOGIN_SETTINGS };
+    const struct fake_row *const scripts[] = { script, NULL };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        struct trial_options options = { .fake = { .scripts = scripts, .cut_at = -1 },
+                                         .settings = settings[i] };
+        struct trial *trial = trial_new(&options);
+        struct delivery_order *order = trial_run(trial, &message);
+        assert_true(order->has_trouble && !order->was_connected);
+        trial_stop(trial, 1000);
+        fake_smarthost_stop(trial_fake(trial));
+        assert_null(strstr(fake_smarthost_heard(trial_fake(trial)), "HELO app1"));
+        trial_end(trial);
     }
 }
 
@@ -428,7 +506,9 @@ int main(void)
         cmocka_unit_test(test_bad_certificates),
         cmocka_unit_test(test_old_protocol),
         cmocka_unit_test(test_ca_file_of_no_use),
+        cmocka_unit_test(test_anchors_are_kept_apart),
         cmocka_unit_test(test_attacks_on_starttls),
+        cmocka_unit_test(test_no_way_around_by_helo),
         cmocka_unit_test(test_plain_where_tls_was_to_be),
         cmocka_unit_test(test_tls_where_a_greeting_was_to_be),
         cmocka_unit_test(test_logins),
