@@ -274,10 +274,9 @@ struct spool *spool_start(const char *state_directory, struct error *err)
 
     STAILQ_INIT(&spool->arrivals);
     spool->store.database.directory_fd = -1;
-    if (!store_open(&spool->store, state_directory, err) ||
-        !store_key_highest(&spool->store, &spool->next_key, err))
+    if (!store_open(&spool->store, state_directory, err))
         return NULL;
-    spool->next_key++;
+    spool->next_key = spool->store.first_key;
     ballast_init(&spool->ballast, spool->store.database.directory_fd);
     ballast_try(spool);
     spool->thread = loop_thread_new("spool", &hooks, spool, err);

@@ -24,12 +24,13 @@ struct store {
     uint64_t accepted_total;
     uint64_t commits_total;
     int64_t history_s;
+    int64_t first_key;    /* of this process; bodies that were arriving before are lost */
     int64_t trim_cursor;  /* key of the last message looked at */
     int64_t trim_after_s; /* next round through the messages */
     bool is_full;         /* the ballast is gone */
 };
 
-/* Opens, and makes what was arriving when an earlier process ended a loose body. */
+/* Writes nothing, unless the file has to be made or migrated: the disk may be full. */
 bool store_open(struct store *store, const char *state_directory, struct error *err);
 void store_close(struct store *store);
 bool store_key_highest(struct store *store, int64_t *ret_key, struct error *err);

@@ -52,6 +52,18 @@ static bool read_number(struct store *store, enum sql_query which, int64_t *ret_
 
 /* --- Steps: each does a little and says whether there was anything to do --- */
 
+static bool loose_body_find(struct store *store, int64_t *ret_key, struct error *err)
+{
+    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_LOOSE_BODY_NEXT);
+    bool has_row = false;
+
+    bind_int(query, 1, store->first_key);
+    if (!query_step(&store->database, query, &has_row, err))
+        return false;
+    *ret_key = has_row ? sqlite3_column_int64(query, 0) : 0;
+    return true;
+}
+
 static bool purge_loose_body(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
                              struct error *err)
 {
@@ -59,7 +71,7 @@ static bool purge_loose_body(struct store *store, const struct spool_upkeep *upk
     int64_t changes = 0;
 
     (void)upkeep;
-    if (!read_number(store, SQL_LOOSE_BODY_NEXT, &key, err))
+    if (!loose_body_find(store, &key, err))
         return false;
     if (key == 0)
         return true;
@@ -234,9 +246,12 @@ bool store_upkeep(struct store *store, struct spool_request *request, struct err
 bool store_open(struct store *store, const char *state_directory, struct error *err)
 {
     store->history_s = HISTORY_DEFAULT_S;
-    return database_open(&store->database, state_directory, err) &&
-           tally_load(&store->tally, &store->database, err) &&
-           run_plain(store, SQL_LOOSE_BODY_ABANDON_ALL, err);
+    if (!database_open(&store->database, state_directory, err) ||
+        !tally_load(&store->tally, &store->database, err) ||
+        !store_key_highest(store, &store->first_key, err))
+        return false;
+    store->first_key++;
+    return true;
 }
 
 void store_close(struct store *store)

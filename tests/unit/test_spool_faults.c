@@ -244,6 +244,26 @@ static void test_full_at_checkpoint(void **state)
     spool_submit_free(first);
 }
 
+/* A full disk must not keep the daemon from starting: the queue could not even be delivered. */
+static void test_start_when_full(void **state)
+{
+    static const struct fault full = { FAULT_WRITE, FAULT_WAL, 1, true, SQLITE_FULL, ENOSPC };
+    struct fixture *fixture = *state;
+    int64_t key = accept_one(fixture);
+    int64_t arriving = spool_message_key_new(fixture->spool);
+
+    assert_true(append_one(fixture, arriving, 0, 100)); /* and never completed */
+    fixture_stop(fixture);
+    fault_vfs_plan(&full);
+    fixture_start(fixture);
+    assert_int_equal(chunk_len_of(fixture, key, 0), 10);
+    assert_true(spool_message_key_new(fixture->spool) > arriving);
+    fault_vfs_plan(NULL);
+    while (chunk_len_of(fixture, arriving, 0) >= 0)
+        ; /* upkeep comes every second */
+    assert_int_equal(messages(fixture), 1);
+}
+
 /* A page that cannot be read: the question fails, the process goes on. */
 static void test_unreadable(void **state)
 {
@@ -340,6 +360,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_for_good, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_at_checkpoint, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_start_when_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test(test_unknown_commit),
         cmocka_unit_test(test_failed_checkpoint),

@@ -1,2 +1,0 @@
--- After a restart nothing is arriving.
-UPDATE loose_body SET is_arriving = 0 WHERE is_arriving = 1
