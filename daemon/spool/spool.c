@@ -21,6 +21,7 @@ enum {
     WAL_BYTES_MAX = 16 * 1024 * 1024, /* then a checkpoint, also under load */
     IDLE_MS = 1000,                   /* without requests */
     UPKEEP_PAUSE_MS = 10,             /* between two steps while idle */
+    UPKEEP_BUSY_PAUSE_MS = 200,       /* there may never be an idle second */
     UPKEEP_EVERY_MS = 60 * 1000,
 };
 
@@ -199,7 +200,7 @@ static void on_upkeep_done(struct spool_request *request)
     if (spool->timer == NULL)
         return;
     if (has_more) {
-        timer_set(spool, is_idle(spool) ? UPKEEP_PAUSE_MS : IDLE_MS);
+        timer_set(spool, is_idle(spool) ? UPKEEP_PAUSE_MS : UPKEEP_BUSY_PAUSE_MS);
         return;
     }
     bool is_quiet = is_idle(spool);

@@ -13,6 +13,7 @@ enum {
     HISTORY_DEFAULT_S = 30 * DAY_S,
     TRIM_EVERY_S = 3600,
     MESSAGES_LOOKED_AT = 200,
+    CHUNK_COST = ROWS_AT_ONCE / CHUNKS_AT_ONCE + 1,
     /* Unused pages up to here are kept for the next message: growing a file costs more than leaving it. */
     FREE_BYTES_KEPT = 16 * 1024 * 1024,
 };
@@ -50,7 +51,7 @@ static bool read_number(struct store *store, enum sql_query which, int64_t *ret_
     return true;
 }
 
-/* --- Steps: each does a little and says whether there was anything to do --- */
+/* --- Steps: each does a little and says what that cost, in rows touched; 0: there was nothing to do --- */
 
 static bool loose_body_find(struct store *store, int64_t *ret_key, struct error *err)
 {
@@ -64,29 +65,37 @@ static bool loose_body_find(struct store *store, int64_t *ret_key, struct error 
     return true;
 }
 
-static bool purge_loose_body(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
+static bool purge_loose_body(struct store *store, const struct spool_upkeep *upkeep, int64_t *cost,
                              struct error *err)
 {
     int64_t key = 0;
-    int64_t changes = 0;
+    int64_t chunks = 0;
+    int64_t ignored = 0;
 
     (void)upkeep;
     if (!loose_body_find(store, &key, err))
         return false;
     if (key == 0)
         return true;
-    *ret_did = true;
-    if (!run_for(store, SQL_CHUNK_DELETE, key, &changes, err))
+    if (!run_for(store, SQL_CHUNK_DELETE, key, &chunks, err))
         return false;
-    return changes > 0 || (run_for(store, SQL_HIGH_WATER_RAISE, key, &changes, err) &&
-                           run_for(store, SQL_LOOSE_BODY_DELETE, key, &changes, err));
+    *cost += 1 + chunks * CHUNK_COST;
+    return chunks >= CHUNKS_AT_ONCE || (run_for(store, SQL_HIGH_WATER_RAISE, key, &ignored, err) &&
+                                        run_for(store, SQL_LOOSE_BODY_DELETE, key, &ignored, err));
 }
 
-static bool expire_body(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
+static bool body_forget(struct store *store, int64_t key, struct error *err)
+{
+    int64_t ignored = 0;
+
+    return run_for(store, SQL_MESSAGE_BODY_FORGET, key, &ignored, err) &&
+           body_loosen(store, key, false, err);
+}
+
+static bool expire_body(struct store *store, const struct spool_upkeep *upkeep, int64_t *cost,
                         struct error *err)
 {
     int64_t key = 0;
-    int64_t changes = 0;
 
     {
         AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_BODY_EXPIRED);
@@ -98,12 +107,12 @@ static bool expire_body(struct store *store, const struct spool_upkeep *upkeep, 
     }
     if (key == 0)
         return true;
-    *ret_did = true;
-    return run_for(store, SQL_MESSAGE_BODY_FORGET, key, &changes, err) &&
-           body_loosen(store, key, false, err);
+    *cost += 2;
+    return body_forget(store, key, err);
 }
 
-static bool recipients_delete(struct store *store, int64_t key, bool *ret_did, struct error *err)
+static bool recipients_delete(struct store *store, int64_t key, int64_t *ret_count,
+                              struct error *err)
 {
     enum { SMARTHOST, STATE };
     AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_RECIPIENT_DELETE);
@@ -111,11 +120,10 @@ static bool recipients_delete(struct store *store, int64_t key, bool *ret_did, s
 
     bind_int(query, 1, key);
     bind_int(query, 2, ROWS_AT_ONCE);
-    while (query_step(&store->database, query, &has_row, err)) {
+    for (*ret_count = 0; query_step(&store->database, query, &has_row, err); (*ret_count)++) {
         enum recipient_state state = RECIPIENT_QUEUED;
         if (!has_row)
             return true;
-        *ret_did = true;
         if (!recipient_state_parse(column_text(query, STATE), &state))
             return fail(err, ERROR_DAMAGED, "unknown state %s", column_text(query, STATE));
         tally_add(&store->tally, column_text(query, SMARTHOST), state, -1);
@@ -124,22 +132,26 @@ static bool recipients_delete(struct store *store, int64_t key, bool *ret_did, s
 }
 
 /* Body, events, recipients, then the message itself. */
-static bool message_trim(struct store *store, int64_t key, bool has_body, struct error *err)
+static bool message_trim(struct store *store, int64_t key, bool has_body, int64_t *cost,
+                         struct error *err)
 {
-    int64_t changes = 0;
-    bool did = false;
+    int64_t events = 0;
+    int64_t recipients = 0;
+    int64_t ignored = 0;
 
-    if (has_body && !(run_for(store, SQL_MESSAGE_BODY_FORGET, key, &changes, err) &&
-                      body_loosen(store, key, false, err)))
+    if (has_body && !body_forget(store, key, err))
         return false;
-    if (!run_for(store, SQL_EVENT_DELETE, key, &changes, err))
+    if (!run_for(store, SQL_EVENT_DELETE, key, &events, err))
         return false;
-    if (changes >= ROWS_AT_ONCE)
+    *cost += 1 + events;
+    if (events >= ROWS_AT_ONCE)
         return true;
-    if (!recipients_delete(store, key, &did, err))
+    if (!recipients_delete(store, key, &recipients, err))
         return false;
-    return did || (run_for(store, SQL_HIGH_WATER_RAISE, key, &changes, err) &&
-                   run_for(store, SQL_MESSAGE_DELETE, key, &changes, err));
+    *cost += recipients;
+    return recipients >= ROWS_AT_ONCE ||
+           (run_for(store, SQL_HIGH_WATER_RAISE, key, &ignored, err) &&
+            run_for(store, SQL_MESSAGE_DELETE, key, &ignored, err));
 }
 
 /* Finds the next message that has been final for too long; *ret_key 0: none among those looked at. */
@@ -169,7 +181,7 @@ static bool old_message_find(struct store *store, int64_t until_s, int64_t *ret_
     return true;
 }
 
-static bool trim_messages(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
+static bool trim_messages(struct store *store, const struct spool_upkeep *upkeep, int64_t *cost,
                           struct error *err)
 {
     int64_t key = 0;
@@ -185,31 +197,28 @@ static bool trim_messages(struct store *store, const struct spool_upkeep *upkeep
         store->trim_after_s = upkeep->now_s + TRIM_EVERY_S;
         return true;
     }
-    *ret_did = true;
-    return key == 0 || message_trim(store, key, has_body, err);
-}
-
-static bool trim_events(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
-                        struct error *err)
-{
-    int64_t changes = 0;
-
-    if (!run_for(store, SQL_EVENT_TRIM, (upkeep->now_s - store->history_s) * 1000, &changes, err))
-        return false;
-    *ret_did = changes > 0;
+    if (key != 0)
+        return message_trim(store, key, has_body, cost, err);
+    *cost += MESSAGES_LOOKED_AT;
     return true;
 }
 
-static bool trim_spans(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
-                       struct error *err)
+static bool trim_events(struct store *store, const struct spool_upkeep *upkeep, int64_t *cost,
+                        struct error *err)
 {
-    int64_t changes = 0;
-
-    (void)ret_did; /* always complete */
-    return run_for(store, SQL_PARKED_SPAN_TRIM, upkeep->now_s - SPAN_KEPT_S, &changes, err);
+    return run_for(store, SQL_EVENT_TRIM, (upkeep->now_s - store->history_s) * 1000, cost, err);
 }
 
-static bool vacuum(struct store *store, const struct spool_upkeep *upkeep, bool *ret_did,
+static bool trim_spans(struct store *store, const struct spool_upkeep *upkeep, int64_t *cost,
+                       struct error *err)
+{
+    int64_t ignored = 0;
+
+    (void)cost; /* there are few, and always all are removed */
+    return run_for(store, SQL_PARKED_SPAN_TRIM, upkeep->now_s - SPAN_KEPT_S, &ignored, err);
+}
+
+static bool vacuum(struct store *store, const struct spool_upkeep *upkeep, int64_t *cost,
                    struct error *err)
 {
     int64_t pages = 0;
@@ -220,11 +229,11 @@ static bool vacuum(struct store *store, const struct spool_upkeep *upkeep, bool 
         return false;
     if (pages * store->database.page_size <= FREE_BYTES_KEPT)
         return true;
-    *ret_did = true;
+    *cost += ROWS_AT_ONCE;
     return run_plain(store, SQL_VACUUM_STEP, err);
 }
 
-static bool (*const steps[])(struct store *, const struct spool_upkeep *, bool *,
+static bool (*const steps[])(struct store *, const struct spool_upkeep *, int64_t *,
                              struct error *) = {
     purge_loose_body, expire_body, trim_messages, trim_events, trim_spans, vacuum,
 };
@@ -232,12 +241,16 @@ static bool (*const steps[])(struct store *, const struct spool_upkeep *, bool *
 bool store_upkeep(struct store *store, struct spool_request *request, struct error *err)
 {
     struct spool_upkeep *upkeep = (struct spool_upkeep *)request;
-    bool did = false;
+    int64_t spent = 0;
 
-    for (size_t i = 0; !did && i < sizeof steps / sizeof steps[0]; i++)
-        if (!steps[i](store, upkeep, &did, err))
+    for (size_t i = 0; spent < ROWS_AT_ONCE && i < sizeof steps / sizeof steps[0];) {
+        int64_t cost = 0;
+        if (!steps[i](store, upkeep, &cost, err))
             return false;
-    upkeep->has_more = did;
+        spent += cost;
+        i += cost == 0;
+    }
+    upkeep->has_more = spent > 0;
     return true;
 }
 

@@ -231,6 +231,22 @@ static void test_large_body_goes(void **state)
     assert_int_equal(number_of(bench, "SELECT count(*) FROM chunk"), 0);
 }
 
+/* A step is as large as it may be: with one message a step, a busy spool would only ever grow. */
+static void test_history_keeps_pace(void **state)
+{
+    enum { MESSAGES = 200 };
+    struct bench *bench = *state;
+
+    for (int64_t key = 1; key <= MESSAGES; key++) {
+        accept_message(bench, key, 1, 1);
+        settle(bench, key, 0, key % 2 == 0 ? RECIPIENT_DELIVERED : RECIPIENT_FAILED);
+    }
+    assert_true(keep_up(bench, TEST_NOW_S + 2 * DAY_S) < 10);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM chunk"), 0);
+    assert_true(keep_up(bench, TEST_NOW_S + 31 * DAY_S) < 10);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM message"), 0);
+}
+
 static void test_history(void **state)
 {
     struct bench *bench = *state;
@@ -425,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_words, setup, teardown),
         cmocka_unit_test_setup_teardown(test_body_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_body_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_history_keeps_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_history, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_backlog, setup, teardown),
