@@ -163,15 +163,26 @@ static void append_quoted(struct strbuf *out, const char *text)
 }
 
 /* -F matters only when the message has no From. */
-static void append_from(struct strbuf *out, const struct sendmail_options *options,
-                        const struct message_header *header, const char *sender)
+static bool wants_from(const struct sendmail_options *options, const struct message_header *header,
+                       const char *sender)
 {
-    if (options->full_name == NULL || options->full_name[0] == '\0' || header->has_from ||
-        sender[0] == '\0' || !utf8_is_valid(options->full_name, strlen(options->full_name)))
-        return;
+    const char *name = options->full_name;
+
+    return name != NULL && name[0] != '\0' && !header->has_from && sender[0] != '\0' &&
+           utf8_is_valid(name, strlen(name));
+}
+
+/* The domain that a login name gets is known to the daemon alone. */
+static void append_from(struct strbuf *out, struct submission *submission, const char *full_name,
+                        const char *sender)
+{
+    AUTO_FREE char *full = *address_text_domain(sender) == '\0'
+                               ? submission_complete_address(submission, sender)
+                               : NULL;
+
     strbuf_append_text(out, "From: ");
-    append_quoted(out, options->full_name);
-    strbuf_append_format(out, " <%s>\r\n", sender);
+    append_quoted(out, full_name);
+    strbuf_append_format(out, " <%s>\r\n", full != NULL ? full : sender);
 }
 
 static int status_of_error(const struct error *err)
@@ -201,31 +212,16 @@ static void name_refused(const struct submission_message *message)
             complain_about(message->recipients[i].address, message->recipients[i].reply);
 }
 
-typedef int exchange_fn(struct submission *submission, struct submission_message *message,
-                        char **ret_reply, struct error *err);
-
-static int exchange(const struct location *location, struct submission_message *message,
-                    exchange_fn *talk, char **ret_reply, struct error *err)
+/* NULL with the exit status. */
+static struct submission *connect_to_daemon(const struct location *location, int *ret_status,
+                                            struct error *err)
 {
-    int status = EX_TEMPFAIL;
     int fd = location_connect(location, "submit.sock", err);
 
-    if (fd < 0)
-        return status_of_error(err);
-    struct submission *submission = submission_open(fd, &status, err);
-    if (submission == NULL)
-        return status;
-    status = talk(submission, message, ret_reply, err);
-    submission_close(submission);
-    name_refused(message);
-    return status;
-}
-
-static int talk_verify(struct submission *submission, struct submission_message *message,
-                       char **ret_reply, struct error *err)
-{
-    (void)ret_reply;
-    return submission_verify(submission, message, err);
+    if (fd >= 0)
+        return submission_open(fd, ret_status, err);
+    *ret_status = status_of_error(err);
+    return NULL;
 }
 
 /* The message is read, the envelope complete: hand it over. */
@@ -235,9 +231,14 @@ static int hand_over(const struct sendmail_options *options, const struct locati
 {
     AUTO_STRBUF struct strbuf extra;
     AUTO_FREE char *reply = NULL;
+    int status = EX_TEMPFAIL;
+    struct submission *submission = connect_to_daemon(location, &status, err);
 
     strbuf_init(&extra);
-    append_from(&extra, options, header, envelope->sender);
+    if (submission == NULL)
+        return status;
+    if (wants_from(options, header, envelope->sender))
+        append_from(&extra, submission, options->full_name, envelope->sender);
     struct submission_message message = {
         .sender = envelope->sender,
         .needs_smtputf8 = envelope->needs_smtputf8,
@@ -249,7 +250,9 @@ static int hand_over(const struct sendmail_options *options, const struct locati
         .header_len = header->len,
         .needs_empty_line = header->needs_empty_line,
     };
-    int status = exchange(location, &message, submission_send, &reply, err);
+    status = submission_send(submission, &message, &reply, err);
+    submission_close(submission);
+    name_refused(&message);
     if (status == EX_OK && options->is_verbose)
         (void)printf("%s\n", reply);
     return status;
@@ -306,11 +309,35 @@ static int run_submit(const struct sendmail_options *options, const struct locat
     return status;
 }
 
+static int verify(const struct location *location, struct envelope *envelope, struct error *err)
+{
+    static const struct message_input nothing = { .rest_fd = -1 };
+    struct submission_message message = { .sender = envelope->sender,
+                                          .needs_smtputf8 = envelope->needs_smtputf8,
+                                          .recipients = envelope->recipients,
+                                          .recipient_count = envelope->count,
+                                          .extra_header = "",
+                                          .input = &nothing };
+    int status = EX_TEMPFAIL;
+    struct submission *submission = connect_to_daemon(location, &status, err);
+
+    if (submission == NULL)
+        return status;
+    status = submission_verify(submission, &message, err);
+    submission_close(submission);
+    name_refused(&message);
+    for (size_t i = 0; i < envelope->count; i++) {
+        AUTO_FREE char *shown = escape_text(envelope->recipients[i].address);
+        if (envelope->recipients[i].fate == FATE_ACCEPTED)
+            (void)printf("%s ... would be queued\n", shown);
+    }
+    return status;
+}
+
 static int run_verify(const struct sendmail_options *options, const struct location *location,
                       struct error *err)
 {
     struct envelope envelope = { .count = 0 };
-    struct message_input nothing = { .rest_fd = -1 };
     int status = EX_USAGE;
 
     add_arguments(options, &envelope);
@@ -320,16 +347,7 @@ static int run_verify(const struct sendmail_options *options, const struct locat
     } else if (!choose_sender(options, &envelope, err)) {
         status = status_of_error(err);
     } else {
-        struct submission_message message = { .sender = envelope.sender,
-                                              .needs_smtputf8 = envelope.needs_smtputf8,
-                                              .recipients = envelope.recipients,
-                                              .recipient_count = envelope.count,
-                                              .extra_header = "",
-                                              .input = &nothing };
-        status = exchange(location, &message, talk_verify, NULL, err);
-        for (size_t i = 0; i < envelope.count; i++)
-            if (envelope.recipients[i].fate == FATE_ACCEPTED)
-                (void)printf("%s ... would be queued\n", envelope.recipients[i].address);
+        status = verify(location, &envelope, err);
     }
     envelope_done(&envelope);
     return status;

@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "cleanup.h"
 #include "error.h"
 #include "escape.h"
@@ -137,9 +138,9 @@ static void on_keyword(struct submission *submission, const char *line, size_t l
         const char *name;
         bool *flag;
     } keywords[] = {
-        {"8BITMIME",  &submission->has_8bitmime},
-        { "SMTPUTF8", &submission->has_smtputf8},
-        { "SIZE",     &submission->has_size    },
+        { "8BITMIME", &submission->has_8bitmime },
+        { "SMTPUTF8", &submission->has_smtputf8 },
+        { "SIZE", &submission->has_size },
     };
 
     for (size_t i = 0; i < COUNT_OF(keywords); i++) {
@@ -222,6 +223,22 @@ void submission_close(struct submission *submission)
     (void)close(submission->fd);
     strbuf_done(&submission->reply.text);
     free(submission);
+}
+
+char *submission_complete_address(struct submission *submission, const char *address)
+{
+    AUTO_FREE char *line = xasprintf("VRFY %s\r\n", address);
+    struct error ignored; /* a lost connection is told by whatever comes next */
+    struct address full;
+
+    if (!command(submission, line, &ignored) || !is_positive(&submission->reply))
+        return NULL;
+    const char *start = strchr(submission->reply.text.data, '<');
+    const char *end = start != NULL ? strchr(start, '>') : NULL;
+    AUTO_FREE char *found = end != NULL ? xstrndup(start, (size_t)(end - start) + 1) : NULL;
+    if (found == NULL || !address_parse(found, &full, &ignored) || full.kind != ADDRESS_FULL)
+        return NULL;
+    return xstrdup(full.text);
 }
 
 static void append_mail(const struct submission *submission,

@@ -39,6 +39,10 @@ struct submission *submission_open(int fd, int *ret_status, struct error *err);
 /* Says QUIT without waiting for what comes of it. NULL is fine. */
 void submission_close(struct submission *submission);
 
+/* What the daemon makes of an address without domain (VRFY, RFC 5321 3.5.1). Returns, caller frees; NULL when it does
+   not say. */
+char *submission_complete_address(struct submission *submission, const char *address);
+
 /* MAIL and RCPT only; afterwards nothing is pending at the daemon. Returns an exit status of sysexits.h. */
 int submission_verify(struct submission *submission, struct submission_message *message,
                       struct error *err);

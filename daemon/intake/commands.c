@@ -193,11 +193,20 @@ static void run_noop(struct dialogue *dialogue, const char *argument)
     dialogue_reply(dialogue, 250, "2.0.0", "ok");
 }
 
-/* RFC 5321 3.5.3: we know no mailboxes. */
+/* RFC 5321 3.5.1 and 3.5.3: we know no mailboxes, but how an address without domain is completed. */
 static void run_vrfy(struct dialogue *dialogue, const char *argument)
 {
-    (void)argument;
-    dialogue_reply(dialogue, 252, "2.5.0", "send it, delivery will tell");
+    struct address address;
+    struct error err;
+    AUTO_FREE char *full = NULL;
+
+    if (address_parse(argument, &address, &err) && address.kind != ADDRESS_NULL &&
+        !address.needs_smtputf8)
+        full = envelope_address(&address, dialogue->config->default_domain);
+    if (full != NULL)
+        dialogue_reply(dialogue, 252, "2.5.0", "<%s> delivery will tell", full);
+    else
+        dialogue_reply(dialogue, 252, "2.5.0", "send it, delivery will tell");
 }
 
 static void run_help(struct dialogue *dialogue, const char *argument)

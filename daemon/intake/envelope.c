@@ -25,8 +25,7 @@ void envelope_done(struct envelope *envelope)
     envelope_init(envelope);
 }
 
-/* Returns, caller frees; NULL: too long. */
-static char *complete(const struct address *address, const char *default_domain)
+char *envelope_address(const struct address *address, const char *default_domain)
 {
     if (address->kind != ADDRESS_UNQUALIFIED)
         return xstrdup(address->text);
@@ -38,7 +37,7 @@ static char *complete(const struct address *address, const char *default_domain)
 bool envelope_set_sender(struct envelope *envelope, const struct address *address,
                          const char *default_domain)
 {
-    char *sender = complete(address, default_domain);
+    char *sender = envelope_address(address, default_domain);
 
     if (sender == NULL)
         return false;
@@ -102,7 +101,7 @@ static void reserve(struct envelope *envelope)
 bool envelope_add_recipient(struct envelope *envelope, const struct address *address,
                             const char *default_domain)
 {
-    AUTO_FREE char *recipient = complete(address, default_domain);
+    AUTO_FREE char *recipient = envelope_address(address, default_domain);
 
     if (recipient == NULL)
         return false;

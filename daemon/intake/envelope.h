@@ -18,6 +18,9 @@ struct envelope {
     size_t slot_count;
 };
 
+/* The address with its domain, which is default_domain if it has none. Returns, caller frees; NULL: too long. */
+char *envelope_address(const struct address *address, const char *default_domain);
+
 void envelope_init(struct envelope *envelope);
 void envelope_done(struct envelope *envelope);
 /* An address without domain gets default_domain. False if it does not fit any more (ADDRESS_MAX). */

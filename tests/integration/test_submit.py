@@ -181,6 +181,16 @@ class Sendmail(OutboxTest):
                 self.assertEqual(sorted(self.smarthost.messages[-1].recipients), sorted(recipients))
                 self.outbox.wait_empty()
 
+    def test_the_name_that_the_caller_gives(self):
+        for count, (arguments, data, wanted) in enumerate((
+                (["-FCronDaemon", "root"], b"", b'"CronDaemon" <root@example.com>'),
+                (["-F", 'A "b" C', "-f", "f@other.example", "root"], b"", b'"A \\"b\\" C" <f@other.example>'),
+                (["-FCronDaemon", "root"], b"From: root (Cron Daemon)\n", b"root (Cron Daemon)")), 1):
+            self.outbox.sendmail(*arguments, data=data + b"Subject: x\n\nText\n")
+            self.assertTrue(self.smarthost.wait_for(count))
+            fields, _ = split_message(self.smarthost.messages[-1].data)
+            self.assertEqual([value for name, value in fields if name == "From"], [wanted])
+
     def test_a_dot_ends_input_without_i(self):
         self.outbox.sendmail("-f", "f@example.com", "a@dest.example", data=b"Subject: x\n\none\n.\ntwo\n")
         self.outbox.sendmail("-i", "a@dest.example", data=b"Subject: x\n\none\n.\ntwo\n")
@@ -191,6 +201,11 @@ class Sendmail(OutboxTest):
     def test_exit_statuses(self):
         self.outbox.sendmail("-t", data=b"Subject: nobody\n\nText\n", status=64)
         self.outbox.sendmail(data=b"Subject: nobody\n\nText\n", status=64)
+        self.assertEqual(self.outbox.json("list", "all"), [])
+
+    def test_verify(self):
+        done = self.outbox.sendmail("-bv", "root", "a\u202eb@dest.example", data=b"")
+        self.assertEqual(done.stdout, b"root ... would be queued\na\\xE2\\x80\\xAEb@dest.example ... would be queued\n")
         self.assertEqual(self.outbox.json("list", "all"), [])
 
     def test_without_a_daemon_it_says_try_again(self):

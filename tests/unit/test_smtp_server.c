@@ -64,9 +64,10 @@ static const struct dialogue {
     DIALOGUE("not offered", 0,
              EHLO
              "STARTTLS\r\nMAIL FROM:<x>\r\nAUTH PLAIN AHgAeQ==\r\nBDAT 3 LAST\r\nEXPN x\r\nHELP\r\n"
-             "VRFY x\r\nNOOP x\r\nXYZZY\r\n\r\n" QUIT,
+             "VRFY x\r\nVRFY <x@y.example>\r\nVRFY John Doe\r\nNOOP x\r\nXYZZY\r\n\r\n" QUIT,
              GREETING EHLO_REPLY "502 5.5.1 *\n250 2.1.0 ok\n502 5.5.1 *\n502 5.5.1 *\n502 5.5.1 "
-                                 "*\n214 2.0.0 *\n252 2.5.0 *\n"
+                                 "*\n214 2.0.0 *\n252 2.5.0 <x@default.example> *\n"
+                                 "252 2.5.0 <x@y.example> *\n252 2.5.0 send *\n"
                                  "250 2.0.0 ok\n500 5.5.1 *\n500 5.5.1 *\n" BYE),
     DIALOGUE(
         "arguments", 0,
@@ -257,11 +258,11 @@ static void test_odd_messages(void **state)
         const char *input; /* behind DATA */
         const char *end;   /* of what is stored */
     } odds[] = {
-        {".\r\n",                                 "From: a@x.example\r\n"                             },
-        { "\r\n.\r\n",                            "From: a@x.example\r\n\r\n"                         },
-        { "\r\nbody\r\n.\r\n",                    "From: a@x.example\r\n\r\nbody\r\n"                 },
-        { "no header\r\n\r\nbody\r\n.\r\n",       "From: a@x.example\r\n\r\nno header\r\n\r\nbody\r\n"},
-        { "From: q\r\nA: b\r\nno field\r\n.\r\n", "@host.example>\r\n\r\nno field\r\n"                },
+        { ".\r\n", "From: a@x.example\r\n" },
+        { "\r\n.\r\n", "From: a@x.example\r\n\r\n" },
+        { "\r\nbody\r\n.\r\n", "From: a@x.example\r\n\r\nbody\r\n" },
+        { "no header\r\n\r\nbody\r\n.\r\n", "From: a@x.example\r\n\r\nno header\r\n\r\nbody\r\n" },
+        { "From: q\r\nA: b\r\nno field\r\n.\r\n", "@host.example>\r\n\r\nno field\r\n" },
     };
     struct fixture fixture;
 
