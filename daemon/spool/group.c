@@ -110,7 +110,9 @@ static enum result run_writes(const struct group *group, struct error *err)
         if (!is_own_fault(err) || sqlite3_get_autocommit(store->database.handle) != 0)
             return failed(store, err);
         settle(request, err);
-        if (sqlite3_total_changes64(store->database.handle) != changes) {
+        /* A statement that met damage may leave half of its work, which is not counted. */
+        if (err->code == ERROR_DAMAGED ||
+            sqlite3_total_changes64(store->database.handle) != changes) {
             roll_back(store);
             return GROUP_AGAIN;
         }

@@ -11,6 +11,7 @@
 
 #include "blob.h"
 #include "cleanup.h"
+#include "error.h"
 #include "filter.h"
 #include "group.h"
 #include "query.h"
@@ -145,6 +146,42 @@ static void test_words(void **state)
                                         recipient_waiting_name((enum recipient_waiting)i));
         execute(bench, sql);
     }
+}
+
+/* --- Groups --- */
+
+/* Half of a statement's work, which SQLite does not count. */
+static bool meet_damage(struct store *store, struct spool_request *request, struct error *err)
+{
+    (void)request;
+    (void)sqlite3_exec(store->database.handle, "CREATE TABLE half (a)", NULL, NULL, NULL);
+    err->code = ERROR_DAMAGED;
+    return false;
+}
+
+static bool do_nothing(struct store *store, struct spool_request *request, struct error *err)
+{
+    (void)store;
+    (void)request;
+    (void)err;
+    return true;
+}
+
+static void test_damage_is_undone(void **state)
+{
+    static const struct spool_operation operations[] = {
+        { "damaged", meet_damage, NULL, true, false },
+        { "fine", do_nothing, NULL, true, false },
+    };
+    struct bench *bench = *state;
+    struct spool_request damaged = { .operation = &operations[0] };
+    struct spool_request fine = { .operation = &operations[1] };
+    struct spool_request *const members[] = { &damaged, &fine };
+
+    group_run(&bench->store, &bench->ballast, members, COUNT_OF(members));
+    assert_false(damaged.is_ok);
+    assert_true(fine.is_ok);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"), 0);
 }
 
 /* --- Upkeep --- */
@@ -439,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_plans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damage_is_undone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_body_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_body_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_history_keeps_pace, setup, teardown),
