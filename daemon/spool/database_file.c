@@ -163,6 +163,18 @@ bool database_file_begin(int directory_fd, const char *directory, struct error *
     return true;
 }
 
+/* Where we may not look, the directory is not one that we made. Some kinds of file system know no such sync. */
+static bool parent_sync(int directory_fd, const char *directory, struct error *err)
+{
+    AUTO_CLOSE int fd = openat(directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 && errno == EACCES)
+        return true;
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        return fail(err, ERROR_IO, "sync directory above %s: %s", directory, strerror(errno));
+    return true;
+}
+
 bool database_file_finish(int directory_fd, const char *directory, struct error *err)
 {
     AUTO_CLOSE int fd = openat(directory_fd, SPOOL_FILE_NEW, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -171,7 +183,8 @@ bool database_file_finish(int directory_fd, const char *directory, struct error 
         return fail(err, ERROR_IO, "write %s/%s: %s", directory, SPOOL_FILE_NEW, strerror(errno));
     if (renameat(directory_fd, SPOOL_FILE_NEW, directory_fd, SPOOL_FILE) != 0)
         return fail(err, ERROR_IO, "rename %s/%s: %s", directory, SPOOL_FILE_NEW, strerror(errno));
-    return database_directory_sync(directory_fd, directory, err);
+    return database_directory_sync(directory_fd, directory, err) &&
+           parent_sync(directory_fd, directory, err);
 }
 
 bool database_directory_sync(int directory_fd, const char *directory, struct error *err)

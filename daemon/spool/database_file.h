@@ -21,7 +21,7 @@ bool database_file_inspect(int directory_fd, const char *directory, int newest_v
 
 /* An empty SPOOL_FILE_NEW, only for us; an unfinished one of an earlier start is removed. */
 bool database_file_begin(int directory_fd, const char *directory, struct error *err);
-/* SPOOL_FILE_NEW is complete and closed: makes it durable as SPOOL_FILE. */
+/* SPOOL_FILE_NEW is complete and closed: makes it durable as SPOOL_FILE, and the directory, which may be new. */
 bool database_file_finish(int directory_fd, const char *directory, struct error *err);
 
 /* SQLite ignores a failure of this, so we do it ourselves. */

@@ -22,6 +22,33 @@
 
 enum { FILE_BYTES_MAX = 16 * 1024 * 1024 };
 
+/* Directories that were synced, by inode. */
+static ino_t synced[16];
+static size_t synced_count;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    if (S_ISDIR(st.st_mode) && synced_count < COUNT_OF(synced))
+        synced[synced_count++] = st.st_ino;
+    return __real_fsync(fd);
+}
+
+static bool is_synced(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    for (size_t i = 0; i < synced_count; i++)
+        if (synced[i] == st.st_ino)
+            return true;
+    return false;
+}
+
 struct file {
     char *bytes; /* NULL: there is no such file */
     size_t len;
@@ -291,12 +318,36 @@ static void test_second_opener(void **state)
     fixture_done(&fixture);
 }
 
+/* A loss of power must not take away the directory with all that was accepted into it. */
+static void test_new_directory(void **state)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+
+    (void)state;
+    fixture_init(&fixture);
+    AUTO_FREE char *path = fixture_path(&fixture, "made-by-us");
+    synced_count = 0;
+    struct spool *spool = spool_start(path, &err);
+    assert_non_null(spool);
+    assert_true(is_synced(path));
+    assert_true(is_synced(fixture.directory));
+    spool_stop(spool);
+    AUTO_FREE char *file = fixture_path(&fixture, "made-by-us/spool.db");
+    AUTO_FREE char *ballast = fixture_path(&fixture, "made-by-us/ballast");
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(unlink(ballast), 0);
+    assert_int_equal(rmdir(path), 0);
+    fixture_done(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_damaged_with_log),
-        cmocka_unit_test(test_missing),     cmocka_unit_test(test_unfinished),
-        cmocka_unit_test(test_permissions), cmocka_unit_test(test_second_opener),
+        cmocka_unit_test(test_damaged),       cmocka_unit_test(test_damaged_with_log),
+        cmocka_unit_test(test_missing),       cmocka_unit_test(test_unfinished),
+        cmocka_unit_test(test_permissions),   cmocka_unit_test(test_second_opener),
+        cmocka_unit_test(test_new_directory),
     };
 
     return cmocka_run_group_tests_name("spool open", tests, NULL, NULL);
