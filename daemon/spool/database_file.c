@@ -181,10 +181,12 @@ bool database_file_finish(int directory_fd, const char *directory, struct error 
 
     if (fd < 0 || fsync(fd) != 0)
         return fail(err, ERROR_IO, "write %s/%s: %s", directory, SPOOL_FILE_NEW, strerror(errno));
+    /* Before the name that says that all this was done. */
+    if (!parent_sync(directory_fd, directory, err))
+        return false;
     if (renameat(directory_fd, SPOOL_FILE_NEW, directory_fd, SPOOL_FILE) != 0)
         return fail(err, ERROR_IO, "rename %s/%s: %s", directory, SPOOL_FILE_NEW, strerror(errno));
-    return database_directory_sync(directory_fd, directory, err) &&
-           parent_sync(directory_fd, directory, err);
+    return database_directory_sync(directory_fd, directory, err);
 }
 
 bool database_directory_sync(int directory_fd, const char *directory, struct error *err)
