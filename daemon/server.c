@@ -83,10 +83,12 @@ static void report_to_log(const char *text, bool is_warning, void *ctx)
 static void on_reload(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
-    const struct config *config = config_load(server->config->path, report_to_log, NULL);
 
     (void)fd;
     (void)what;
+    if (server->stop_deadline_ms != 0)
+        return;
+    const struct config *config = config_load(server->config->path, report_to_log, NULL);
     if (config == NULL) {
         log_line(LOG_LEVEL_WARNING, "reload", "%s was refused, the old configuration stays",
                  server->config->path);
@@ -123,20 +125,31 @@ static void on_stop_check(evutil_socket_t fd, short what, void *arg)
         (void)event_base_loopbreak(server->base);
 }
 
-static void on_stop(evutil_socket_t signal_number, short what, void *arg)
+/* Nothing new from now on; what is under way may take until the deadline. */
+static void begin_to_stop(struct server *server, int64_t limit_ms)
 {
     static const struct timeval check = { .tv_usec = STOP_CHECK_MS * 1000 };
+    bool is_first = server->stop_deadline_ms == 0;
+
+    server->stop_deadline_ms = clock_monotonic_ms() + limit_ms;
+    (void)event_add(server->stop_check, &check);
+    if (is_first && server->control != NULL)
+        control_stop(server->control);
+    if (is_first && server->intake != NULL)
+        intake_stop(server->intake);
+    if (server->dispatcher != NULL)
+        dispatcher_stop(server->dispatcher);
+}
+
+static void on_stop(evutil_socket_t signal_number, short what, void *arg)
+{
     struct server *server = arg;
 
     (void)what;
     if (server->stop_deadline_ms != 0)
         return;
     log_line(LOG_LEVEL_INFO, "stop", "%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
-    server->stop_deadline_ms = clock_monotonic_ms() + STOP_FINISH_MS;
-    control_stop(server->control);
-    intake_stop(server->intake);
-    dispatcher_stop(server->dispatcher);
-    (void)event_add(server->stop_check, &check);
+    begin_to_stop(server, STOP_FINISH_MS);
 }
 
 static void signals_add(struct server *server)
@@ -145,9 +158,9 @@ static void signals_add(struct server *server)
         int number;
         event_callback_fn handler;
     } wanted[COUNT_OF(server->signals)] = {
-        {SIGTERM, on_stop  },
-        { SIGINT, on_stop  },
-        { SIGHUP, on_reload},
+        { SIGTERM, on_stop },
+        { SIGINT, on_stop },
+        { SIGHUP, on_reload },
     };
 
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
@@ -221,16 +234,14 @@ static bool start(struct server *server, struct error *err)
     return start_engines(server, err) && start_doors(server, err);
 }
 
-/* Lets the main loop run until everything is answered, at most so long. */
+/* Lets the main loop run until everything is answered, at most so long. Also after a start that failed halfway. */
 static void settle_until(struct server *server, int64_t limit_ms)
 {
-    static const struct timeval check = { .tv_usec = STOP_CHECK_MS * 1000 };
-
-    if (server->dispatcher == NULL || server->intake == NULL || server->control == NULL)
+    if (server->stop_check == NULL)
         return;
-    server->stop_deadline_ms = clock_monotonic_ms() + limit_ms;
-    (void)event_add(server->stop_check, &check);
-    (void)event_base_dispatch(server->base);
+    begin_to_stop(server, limit_ms);
+    if (!is_settled(server))
+        (void)event_base_dispatch(server->base);
     (void)event_del(server->stop_check);
 }
 

@@ -3,9 +3,10 @@ import signal
 import sqlite3
 import unittest
 
-from harness import BACKING_OFF, DEADLINE_S, OutboxTest, PARKED, Rule, mail, wait_until
+from harness import BACKING_OFF, DEADLINE_S, OutboxTest, PARKED, Rule, libconfig, mail, wait_until
 
 STOP_WITHIN_S = 10     # promised
+EXIT_START = 71        # outboxd(8)
 EXIT_MARGIN_S = 10     # for a sanitizer's leak check on a loaded machine
 
 
@@ -75,6 +76,15 @@ class Stop(OutboxTest):
         self.assertNotEqual(second.stderr, b"")
         queue_id = outbox.submit(mail(), "a@dest.example")
         outbox.wait_message(queue_id, "delivered")
+
+    def test_a_socket_in_use_ends_the_start(self):
+        outbox = self.start_outbox(self.start_smarthost())
+        second = outbox.folder / "second.conf"
+        settings = {**outbox.settings, "state-directory": str(outbox.folder / "second")}
+        second.write_text("".join(f"{key} = {libconfig(value)};\n" for key, value in settings.items()))
+        done = outbox.run("outboxd", "-c", second)
+        self.assertEqual(done.returncode, EXIT_START)
+        self.assertIn("another process is listening there", done.stderr.decode())
 
     def test_a_damaged_or_newer_spool_is_refused_untouched(self):
         outbox = self.start_outbox(self.start_smarthost())
