@@ -3,7 +3,7 @@ add_unit_test(test_bucket USES dispatcher)
 add_unit_test(test_lane USES dispatcher)
 
 # The real dispatcher and spool; delivery, clock and timers are the test's.
-foreach(name test_dispatcher test_dispatcher_backlog test_dispatcher_faults)
+foreach(name test_dispatcher test_dispatcher_backlog test_dispatcher_faults test_dispatcher_model)
   add_unit_test(${name} SOURCES unit/dispatcher_fixture.c unit/scripted_delivery.c USES dispatcher
     LIBRARIES PkgConfig::EVENT)
   target_link_options(${name} PRIVATE
