@@ -6,12 +6,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* uthash's default falls through switch labels, which clang reports. */
-#define HASH_FUNCTION(key, len, value) HASH_OAT(key, len, value)
-#include <uthash.h>
-
 #include "bucket.h"
 #include "circuit.h"
+#include "hash.h"
 #include "spool.h"
 
 struct blob;

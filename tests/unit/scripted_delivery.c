@@ -1,4 +1,5 @@
 /* Plays the delivery for tests of the dispatcher, and stands between dispatcher and spool. Main thread only. */
+#include "hash.h"
 #include "scripted_delivery.h"
 
 #include <stdarg.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <uthash.h>
 
 #include "cleanup.h"
 #include "xalloc.h"
