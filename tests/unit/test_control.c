@@ -226,13 +226,15 @@ static char *with_ids(const struct world *world, const char *text)
     AUTO_STRBUF struct strbuf out;
 
     strbuf_init(&out);
-    for (const char *at = text; *at != '\0'; at++) {
-        if (strncmp(at, "%A", 2) == 0)
-            strbuf_append_text(&out, (at++, world->alices));
-        else if (strncmp(at, "%B", 2) == 0)
-            strbuf_append_text(&out, (at++, world->bobs));
+    while (*text != '\0') {
+        const char *id = strncmp(text, "%A", 2) == 0   ? world->alices
+                         : strncmp(text, "%B", 2) == 0 ? world->bobs
+                                                       : NULL;
+        if (id != NULL)
+            strbuf_append_text(&out, id);
         else
-            strbuf_append_char(&out, *at);
+            strbuf_append_char(&out, *text);
+        text += id != NULL ? 2 : 1;
     }
     return strbuf_take(&out, NULL);
 }
@@ -244,68 +246,71 @@ static const struct {
     const char *said;   /* in the answer */
     const char *unsaid; /* not in the answer; NULL */
 } rows[] = {
-    {"root lists all",              ROOT,  "{\"command\":\"list\"}\n",                                              "{\"status\":0,\"count\":2}\n",                  NULL         },
-    { "a user lists their own",     ALICE, "{\"command\":\"list\"}\n",                                              "{\"status\":0,\"count\":1}\n",
-     "%B"                                                                                                                                                                         },
-    { "also with all",              BOB,   "{\"command\":\"list\",\"filter\":[\"all\"]}\n",                         "\"count\":1}",                                  "%A"         },
-    { "also by id",                 BOB,   "{\"command\":\"list\",\"filter\":[\"id=%A\"]}\n",                       "\"count\":0}",
-     "example.com"                                                                                                                                                                },
-    { "limit",                      ROOT,  "{\"command\":\"list\",\"limit\":1}\n",                                  "\"count\":1}",                                  "%B"         },
-    { "a filter that is none",      ROOT,  "{\"command\":\"list\",\"filter\":[\"colour=red\"]}\n",
-     "{\"status\":64,\"error\":",                                                                                                                                    "message\":" },
-    { "a filter of numbers",        ROOT,  "{\"command\":\"list\",\"filter\":[1]}\n",                               "{\"status\":64,",
-     NULL                                                                                                                                                                         },
-    { "mailq",                      ALICE, "{\"command\":\"mailq\"}\n",                                             "%A      1000 ",                                 "%B"         },
-    { "show",                       ALICE, "{\"command\":\"show\",\"id\":\"%A\"}\n",                                "\"address\":\"rcpt1@example.com\"",
-     NULL                                                                                                                                                                         },
-    { "show what is another's",     ALICE, "{\"command\":\"show\",\"id\":\"%B\"}\n",
-     "{\"status\":66,\"error\":\"no such message\"}",                                                                                                                NULL         },
-    { "show what does not exist",   ALICE,
-     "{\"command\":\"show\",\"id\":\"TEST999999999999999999\"}\n",                                                  "{\"status\":66,\"error\":\"no such message\"}", NULL         },
-    { "show what is no id",         ALICE, "{\"command\":\"show\",\"id\":\"../x\"}\n",
-     "{\"status\":66,\"error\":\"no such message\"}",                                                                                                                NULL         },
-    { "show nothing",               ALICE, "{\"command\":\"show\"}\n",                                              "{\"status\":64,",                               NULL         },
-    { "raw",                        ALICE, "{\"command\":\"raw\",\"id\":\"%A\"}\n",                                 "{\"raw_bytes\":1000}\nxxx",                     NULL         },
-    { "raw of another's",           ALICE, "{\"command\":\"raw\",\"id\":\"%B\"}\n",
-     "{\"status\":66,\"error\":\"no such message\"}",                                                                                                                "xxx"        },
-    { "why",                        ALICE, "{\"command\":\"why\",\"id\":\"%A\"}\n",
-     "{\"text\":\"message %A from <sender@example.com>",                                                                                                             NULL         },
-    { "why of another's",           ALICE, "{\"command\":\"why\",\"id\":\"%B\"}\n",
-     "{\"status\":66,\"error\":\"no such message\"}",                                                                                                                NULL         },
-    { "log of one",                 ALICE, "{\"command\":\"log\",\"id\":\"%A\"}\n",                                 "\"kind\":\"accepted\"",                         NULL         },
-    { "log of another's",           ALICE, "{\"command\":\"log\",\"id\":\"%B\"}\n",
-     "{\"status\":66,\"error\":\"no such message\"}",                                                                                                                NULL         },
-    { "the newest events",          ALICE, "{\"command\":\"log\"}\n",                                               "\"id\":\"%A\"",                                 "%B"         },
-    { "hold without a filter",      ROOT,  "{\"command\":\"hold\"}\n",                                              "{\"status\":64,",                               NULL         },
-    { "dry run",                    ROOT,  "{\"command\":\"hold\",\"filter\":[\"all\"],\"dry_run\":true}\n",
-     "{\"status\":0,\"count\":2,\"changed\":2}",                                                                                                                     NULL         },
-    { "delete another's",           BOB,   "{\"command\":\"delete\",\"filter\":[\"%A\"]}\n",
-     "{\"status\":66,\"error\":\"no such message\"}",                                                                                                                NULL         },
-    { "delete one's own of all",    BOB,   "{\"command\":\"delete\",\"filter\":[\"all\"]}\n",
-     "{\"status\":0,\"count\":1,\"changed\":1}",                                                                                                                     NULL         },
-    { "nothing matches",            ROOT,  "{\"command\":\"hold\",\"filter\":[\"sender=nobody\"]}\n",
-     "{\"status\":0,\"count\":0,\"changed\":0}",                                                                                                                     NULL         },
-    { "status for root",            ROOT,  "{\"command\":\"status\"}\n",
-     "\"queued\":2,\"held\":0,\"in-doubt\":0,\"delivered\":0,\"failed\":0,\"expired\":0,"
-     "\"cancelled\":1}",                                                                                                                                             NULL         },
-    { "status for a user",          ALICE, "{\"command\":\"status\"}\n",
-     "\"counts\":{\"queued\":2,\"held\":0,\"in-doubt\":0}",                                                                                                          "connections"},
-    { "smarthosts",                 ROOT,  "{\"command\":\"smarthosts\"}\n",
-     "{\"smarthost\":{\"name\":\"relay\",\"state\":\"ok\"",                                                                                                          NULL         },
-    { "park",                       ROOT,  "{\"command\":\"park\",\"name\":\"relay\"}\n{\"command\":\"status\"}\n",
-     "smarthost relay is parked",                                                                                                                                    NULL         },
-    { "park is not for users",      ALICE, "{\"command\":\"park\",\"name\":\"relay\"}\n",
-     "{\"status\":77,",                                                                                                                                              NULL         },
-    { "park what is unknown",       ROOT,  "{\"command\":\"park\",\"name\":\"\\u001bx\"}\n",
-     "{\"status\":66,\"error\":\"no such smarthost: \\\\x1Bx\"}",                                                                                                    NULL         },
-    { "several questions",          ALICE,
-     "{\"command\":\"list\"}\n{\"command\":\"show\",\"id\":\"%A\"}\n{\"command\":\"list\"}\n",                      "\"count\":1}\n{\"message\":{\"id\":\"%A\"",     NULL         },
-    { "an unknown command ends it", ROOT,  "{\"command\":\"stop\"}\n{\"command\":\"list\"}\n",
-     "{\"status\":64,\"error\":\"no such command\"}\n",                                                                                                              "count"      },
-    { "no JSON ends it",            ROOT,  "EHLO x\r\n{\"command\":\"list\"}\n",
-     "{\"status\":64,\"error\":\"not a request\"}\n",                                                                                                                "count"      },
-    { "no object",                  ROOT,  "[\"list\"]\n",                                                          "{\"status\":64,",                               NULL         },
-    { "a line that is not whole",   ROOT,  "{\"command\":\"list\"}",                                                "",                                              "status"     },
+    { "root lists all", ROOT, "{\"command\":\"list\"}\n", "{\"status\":0,\"count\":2}\n", NULL },
+    { "a user lists their own", ALICE, "{\"command\":\"list\"}\n", "{\"status\":0,\"count\":1}\n",
+      "%B" },
+    { "also with all", BOB, "{\"command\":\"list\",\"filter\":[\"all\"]}\n", "\"count\":1}", "%A" },
+    { "also by id", BOB, "{\"command\":\"list\",\"filter\":[\"id=%A\"]}\n", "\"count\":0}",
+      "example.com" },
+    { "limit", ROOT, "{\"command\":\"list\",\"limit\":1}\n", "\"count\":1}", "%B" },
+    { "a filter that is none", ROOT, "{\"command\":\"list\",\"filter\":[\"colour=red\"]}\n",
+      "{\"status\":64,\"error\":", "message\":" },
+    { "a filter of numbers", ROOT, "{\"command\":\"list\",\"filter\":[1]}\n", "{\"status\":64,",
+      NULL },
+    { "mailq", ALICE, "{\"command\":\"mailq\"}\n", "%A      1000 ", "%B" },
+    { "show", ALICE, "{\"command\":\"show\",\"id\":\"%A\"}\n", "\"address\":\"rcpt1@example.com\"",
+      NULL },
+    { "show what is another's", ALICE, "{\"command\":\"show\",\"id\":\"%B\"}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", NULL },
+    { "show what does not exist", ALICE,
+      "{\"command\":\"show\",\"id\":\"TEST999999999999999999\"}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", NULL },
+    { "show what is no id", ALICE, "{\"command\":\"show\",\"id\":\"../x\"}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", NULL },
+    { "show nothing", ALICE, "{\"command\":\"show\"}\n", "{\"status\":64,", NULL },
+    { "raw", ALICE, "{\"command\":\"raw\",\"id\":\"%A\"}\n", "{\"raw_bytes\":1000}\nxxx", NULL },
+    { "raw of another's", ALICE, "{\"command\":\"raw\",\"id\":\"%B\"}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", "xxx" },
+    { "why", ALICE, "{\"command\":\"why\",\"id\":\"%A\"}\n",
+      "{\"text\":\"message %A from <sender@example.com>", NULL },
+    { "why of another's", ALICE, "{\"command\":\"why\",\"id\":\"%B\"}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", NULL },
+    { "log of one", ALICE, "{\"command\":\"log\",\"id\":\"%A\"}\n", "\"kind\":\"accepted\"", NULL },
+    { "log of another's", ALICE, "{\"command\":\"log\",\"id\":\"%B\"}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", NULL },
+    { "the newest events", ALICE, "{\"command\":\"log\"}\n", "\"id\":\"%A\"", "%B" },
+    { "hold without a filter", ROOT, "{\"command\":\"hold\"}\n", "{\"status\":64,", NULL },
+    { "dry run", ROOT, "{\"command\":\"hold\",\"filter\":[\"all\"],\"dry_run\":true}\n",
+      "{\"status\":0,\"count\":2,\"changed\":2}", NULL },
+    { "delete another's", BOB, "{\"command\":\"delete\",\"filter\":[\"%A\"]}\n",
+      "{\"status\":66,\"error\":\"no such message\"}", NULL },
+    { "delete one's own of all", BOB, "{\"command\":\"delete\",\"filter\":[\"all\"]}\n",
+      "{\"status\":0,\"count\":1,\"changed\":1}", NULL },
+    { "nothing matches", ROOT, "{\"command\":\"hold\",\"filter\":[\"sender=nobody\"]}\n",
+      "{\"status\":0,\"count\":0,\"changed\":0}", NULL },
+    { "status for root", ROOT, "{\"command\":\"status\"}\n",
+      "\"queued\":2,\"held\":0,\"in-doubt\":0,\"delivered\":0,\"failed\":0,\"expired\":0,"
+      "\"cancelled\":1}",
+      NULL },
+    { "status for a user", ALICE, "{\"command\":\"status\"}\n",
+      "\"counts\":{\"queued\":2,\"held\":0,\"in-doubt\":0}", "connections" },
+    { "smarthosts", ROOT, "{\"command\":\"smarthosts\"}\n",
+      "{\"smarthost\":{\"name\":\"relay\",\"state\":\"ok\"", NULL },
+    { "park", ROOT, "{\"command\":\"park\",\"name\":\"relay\"}\n{\"command\":\"status\"}\n",
+      "smarthost relay is parked", NULL },
+    { "park is not for users", ALICE, "{\"command\":\"park\",\"name\":\"relay\"}\n",
+      "{\"status\":77,", NULL },
+    { "park what is unknown", ROOT, "{\"command\":\"park\",\"name\":\"\\u001bx\"}\n",
+      "{\"status\":66,\"error\":\"no such smarthost: \\\\x1Bx\"}", NULL },
+    { "several questions", ALICE,
+      "{\"command\":\"list\"}\n{\"command\":\"show\",\"id\":\"%A\"}\n{\"command\":\"list\"}\n",
+      "\"count\":1}\n{\"message\":{\"id\":\"%A\"", NULL },
+    { "an unknown command ends it", ROOT, "{\"command\":\"stop\"}\n{\"command\":\"list\"}\n",
+      "{\"status\":64,\"error\":\"no such command\"}\n", "count" },
+    { "no JSON ends it", ROOT, "EHLO x\r\n{\"command\":\"list\"}\n",
+      "{\"status\":64,\"error\":\"not a request\"}\n", "count" },
+    { "no object", ROOT, "[\"list\"]\n", "{\"status\":64,", NULL },
+    { "a line that is not whole", ROOT, "{\"command\":\"list\"}", "", "status" },
 };
 
 static void test_rows(void **state)
