@@ -3,6 +3,7 @@ add_unit_test(test_reply_reader USES delivery)
 add_unit_test(test_capabilities USES delivery)
 add_unit_test(test_body USES delivery LIBRARIES PkgConfig::EVENT)
 add_unit_test(test_inflight USES delivery)
+add_unit_test(test_connect USES delivery)
 
 add_library(fake_smarthost STATIC fakes/fake_smarthost.c fakes/fake_certificate.c unit/delivery_fixture.c)
 target_include_directories(fake_smarthost PUBLIC fakes unit)

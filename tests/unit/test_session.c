@@ -31,6 +31,7 @@ struct dialogue {
     const char *outcome;
     const char *reply; /* of the first recipient; NULL: not looked at */
     unsigned messages; /* that the smarthost got */
+    bool is_lone_dot;  /* it got nothing but the end of one */
 };
 
 static const struct fake_row nothing_sent[] = { GREETING, HELLO("250 SIZE 1000\r\n"), QUIT,
@@ -92,6 +93,7 @@ static const struct dialogue dialogues[] = {
         .outcome = "a@x refused 550 recipients-refused",
         .reply = "no",
         .messages = 1,
+        .is_lone_dot = true,
     },
     {
         .name = "354 for nobody, the dot refused",
@@ -182,6 +184,29 @@ static const struct dialogue dialogues[] = {
         .message = { .size_bytes = 1001 },
         .outcome = "a@x refused data-error",
         .reply = "the message is larger than the smarthost takes (SIZE)",
+    },
+    {
+        .name = "as large as it may be",
+        .script = (const struct fake_row[]){ GREETING, HELLO("250 SIZE 1000\r\n"),
+                                             SAY("MAIL FROM:<s@x> SIZE=1000", "250 ok"), RCPT_A_OK,
+                                             DATA_OK, DOT_OK, QUIT, FAKE_END },
+        .message = { .size_bytes = 1000 },
+        .outcome = "a@x done 250",
+        .messages = 1,
+    },
+    {
+        .name = "a line break in the sender",
+        .script = nothing_sent,
+        .message = { .sender = "s@x>\r\nRSET\r\nMAIL FROM:<t@x" },
+        .outcome = "a@x refused server-trouble",
+        .reply = "a stored address contains control characters",
+    },
+    {
+        .name = "a line break in a recipient",
+        .script = nothing_sent,
+        .message = { .recipients = "a@x b\r@x" },
+        .outcome = "a@x refused server-trouble, b\r@x refused server-trouble",
+        .reply = "a stored address contains control characters",
     },
     {
         .name = "8-bit, no 8BITMIME",
@@ -286,6 +311,10 @@ static void hold(const struct dialogue *dialogue, size_t write_max)
     if (dialogue->reply != NULL)
         assert_string_equal(order->recipients[0].reply, dialogue->reply);
     assert_int_equal(fake_smarthost_messages(trial_fake(trial)), dialogue->messages);
+    trial_stop(trial, 1000);
+    fake_smarthost_stop(trial_fake(trial));
+    if (dialogue->is_lone_dot)
+        assert_null(strstr(fake_smarthost_heard(trial_fake(trial)), "Subject"));
     trial_end(trial);
 }
 
@@ -345,6 +374,31 @@ static void test_pipelining_is_used(void **state)
 
     (void)state;
     check_outcome(trial_run(trial, &one), "a@x done 250");
+    trial_end(trial);
+}
+
+/* They are no worse than the others: the next transaction takes them. */
+static void test_surplus_recipients(void **state)
+{
+    static const struct fake_row script[] = { GREETING, HELLO("250 LIMITS RCPTMAX=1\r\n"),
+                                              MAIL_OK,  RCPT_A_OK,
+                                              DATA_OK,  DOT_OK,
+                                              QUIT,     FAKE_END };
+    const struct fake_row *const scripts[] = { script, NULL };
+    struct trial_options options = { .fake = { .scripts = scripts, .cut_at = -1 },
+                                     .settings = plain };
+    struct trial *trial = trial_new(&options);
+
+    (void)state;
+    struct delivery_order *order = trial_run(trial, &three);
+    assert_int_equal(order->recipients[0].result, DELIVERY_DONE);
+    assert_false(order->has_trouble);
+    for (size_t i = 1; i < order->recipient_count; i++) {
+        assert_int_equal(order->recipients[i].result, DELIVERY_REFUSED);
+        assert_int_equal(order->recipients[i].verdict.action, ACTION_SPLIT);
+        assert_false(order->recipients[i].verdict.is_permanent);
+        assert_int_equal(order->recipients[i].code, 0); /* nobody said it */
+    }
     trial_end(trial);
 }
 
@@ -634,6 +688,7 @@ int main(void)
         cmocka_unit_test(test_dialogues),
         cmocka_unit_test(test_what_arrives),
         cmocka_unit_test(test_pipelining_is_used),
+        cmocka_unit_test(test_surplus_recipients),
         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_missing_chunk_sends_no_dot),
         cmocka_unit_test(test_session_is_reused),
