@@ -10,7 +10,7 @@ from harness import DEADLINE_S, OutboxTest, PARKED, mail, programs, wait_until
 MESSAGE_KEYS = {"id", "sender", "size", "accepted_at", "user", "tag", "smarthost", "state", "recipients"}
 RECIPIENT_KEYS = {"address", "state", "waiting", "class", "code", "enhanced", "reply", "attempts", "next_attempt_at"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
-COMMANDS_ON_ONE = (["show"], ["why"], ["hold"], ["release"], ["retry"], ["delete", "--yes"], ["log"])
+COMMANDS_ON_ONE = (["show"], ["show", "--raw"], ["show", "--json"], ["why"], ["hold"], ["release"], ["retry"], ["delete", "--yes"], ["log"])
 NOBODY = 65534
 
 
@@ -207,7 +207,21 @@ class Owners(OutboxTest):
                 nothing_done = done.returncode == 66 or (done.returncode == 0 and of_root.encode() not in done.stdout)
                 self.assertTrue(nothing_done, done)
         self.assertEqual(self.outbox.show(of_root)["state"], "queued")
-        self.assertEqual(self.as_nobody("outbox", "delete", "all", "--yes").returncode, 0)
+        events = self.outbox.json("log", of_root)
+        for command in (["list", "all"], ["list", "state=queued", "--json"], ["log"], ["log", "--json"],
+                        ["status", "--json"], ["hold", "all", "--yes"], ["release", "all", "--yes"],
+                        ["retry", "all", "--yes"], ["delete", "all", "--yes"], ["delete", "user=root", "--yes"],
+                        ["delete", "sender=app@*", "--yes"]):
+            done = self.as_nobody("outbox", *command)
+            self.assertIn(done.returncode, (0, 1), done)
+            self.assertNotIn(of_root.encode(), done.stdout)
+            self.assertNotIn(b"a@dest.example", done.stdout)
+        for arguments in (["-bp"], ["-q"]):
+            done = self.as_nobody("sendmail", *arguments)
+            self.assertEqual((done.returncode, of_root.encode() in done.stdout), (0, False), done)
+        self.assertEqual(self.as_nobody("sendmail", "-qI" + of_root).returncode, 66)
+        self.assertEqual(self.as_nobody("outbox", "smarthost", "park", "relay").returncode, 77)
+        self.assertEqual(self.outbox.json("log", of_root), events)
         self.assertEqual(self.outbox.show(of_root)["state"], "queued")
         self.assertEqual(self.outbox.show(of_nobody)["state"], "cancelled")
 
