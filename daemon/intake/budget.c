@@ -11,6 +11,11 @@ void budget_init(struct budget *budget)
     TAILQ_INIT(&budget->waiting);
 }
 
+bool budget_is_unused(const struct budget *budget)
+{
+    return budget->bytes == 0 && budget->waiting_count == 0;
+}
+
 bool budget_is_used_up(const struct budget *budget, const struct user *user)
 {
     return budget->bytes >= BUDGET_BYTES_MAX || user->spool_bytes >= BUDGET_USER_BYTES_MAX;

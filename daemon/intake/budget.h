@@ -23,6 +23,8 @@ struct budget {
 };
 
 void budget_init(struct budget *budget);
+/* Nothing is on its way and nobody waits. */
+bool budget_is_unused(const struct budget *budget);
 /* A limit is reached: read no further for this user. */
 bool budget_is_used_up(const struct budget *budget, const struct user *user);
 void budget_take(struct budget *budget, struct user *user, size_t bytes);

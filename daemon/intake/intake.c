@@ -203,7 +203,7 @@ void intake_free(struct intake *intake)
 {
     if (intake == NULL)
         return;
-    MUST(intake_is_idle(intake));
+    MUST(intake_is_idle(intake) && budget_is_unused(&intake->shared.budget));
     on_reap(-1, 0, intake);
     listener_close(intake->listener);
     if (intake->sweeper != NULL)

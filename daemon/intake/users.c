@@ -50,8 +50,9 @@ void users_free(struct users *users)
         return;
     for (size_t i = 0; i < USER_BUCKETS; i++)
         while (!LIST_EMPTY(&users->buckets[i])) {
-            MUST(LIST_FIRST(&users->buckets[i])->references == 0);
-            user_free(LIST_FIRST(&users->buckets[i]));
+            struct user *user = LIST_FIRST(&users->buckets[i]);
+            MUST(user->references == 0 && user->sessions == 0 && user->spool_bytes == 0);
+            user_free(user);
         }
     free(users);
 }
