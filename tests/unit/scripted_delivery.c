@@ -1,5 +1,6 @@
 /* Plays the delivery for tests of the dispatcher, and stands between dispatcher and spool. Main thread only. */
 #include "hash.h"
+#include "invariant.h"
 #include "scripted_delivery.h"
 
 #include <stdarg.h>
@@ -107,7 +108,7 @@ static void on_recorded(struct spool_request *request)
 {
     struct pending *pending = pending_of((struct spool_outcome *)request);
 
-    assert_non_null(pending);
+    MUST(pending != NULL); /* assert_non_null() does not tell the compiler */
     spool_done_fn *done = pending->done;
     if (request->is_ok || request->error.code == ERROR_MISSING) {
         LIST_REMOVE(pending, link);
