@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -240,9 +241,19 @@ static void settle_until(struct server *server, int64_t limit_ms)
     if (server->stop_check == NULL)
         return;
     begin_to_stop(server, limit_ms);
+    if (server->control != NULL)
+        control_hang_up(server->control);
     if (!is_settled(server))
         (void)event_base_dispatch(server->base);
     (void)event_del(server->stop_check);
+}
+
+/* As after a crash: what was committed is kept, what was not has not been promised. Not through the log, whose thread
+   cannot end while others still use it. */
+static _Noreturn void leave(void)
+{
+    (void)dprintf(STDERR_FILENO, "stop: the spool does not answer; leaving without it\n");
+    _exit(EXIT_STATUS_TEMPORARY);
 }
 
 static void stop(struct server *server)
@@ -250,12 +261,8 @@ static void stop(struct server *server)
     if (server->delivery != NULL)
         delivery_stop(server->delivery, STOP_CUT_MS);
     settle_until(server, STOP_RECORD_MS);
-    if (!is_settled(server)) {
-        /* As after a crash: what was committed is kept, what was not has not been promised. */
-        log_line(LOG_LEVEL_ERROR, "stop", "the spool does not answer; leaving without it");
-        log_stop();
-        _exit(EXIT_STATUS_TEMPORARY);
-    }
+    if (!is_settled(server))
+        leave();
     control_free(server->control);
     intake_free(server->intake);
     if (server->spool != NULL)

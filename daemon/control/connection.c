@@ -113,6 +113,11 @@ void connection_stop(struct connection *connection)
         control_refuse(connection->request, EX_TEMPFAIL, "outboxd is stopping");
 }
 
+void connection_hang_up(struct connection *connection)
+{
+    hang_up(connection);
+}
+
 void connection_free(struct connection *connection)
 {
     if (connection == NULL)

@@ -29,6 +29,8 @@ struct connection *connection_new(const struct connection_host *host, int fd, ui
 uid_t connection_uid(const struct connection *connection);
 /* Ends it as soon as what it runs comes back. */
 void connection_stop(struct connection *connection);
+/* Ends it even if the client has not read everything. */
+void connection_hang_up(struct connection *connection);
 bool connection_is_finished(const struct connection *connection);
 /* Of a finished one. */
 void connection_free(struct connection *connection);

@@ -122,6 +122,13 @@ void control_stop(struct control *control)
         connection_stop(at);
 }
 
+void control_hang_up(struct control *control)
+{
+    for (struct connection *at = LIST_FIRST(&control->connections); at != NULL;
+         at = connection_list_next(at))
+        connection_hang_up(at);
+}
+
 bool control_is_idle(const struct control *control)
 {
     return LIST_EMPTY(&control->connections);

@@ -56,8 +56,10 @@ struct control_options {
 struct control *control_start(const struct control_options *options, struct error *err);
 /* A changed runtime-directory takes effect at the next start. */
 void control_reload(struct control *control, const struct config *config);
-/* Stops listening; connections end, at the latest with the spool's next answer. */
+/* Stops listening; connections end with the spool's next answer, once their clients have read it. */
 void control_stop(struct control *control);
+/* After control_stop: clients that do not read are left without the rest. */
+void control_hang_up(struct control *control);
 /* No connection is left: control_free may follow. */
 bool control_is_idle(const struct control *control);
 void control_free(struct control *control);

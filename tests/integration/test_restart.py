@@ -1,5 +1,6 @@
 """Stops, starts and trouble of the smarthost: the mail stays, and goes on where it was."""
 import signal
+import socket
 import sqlite3
 import unittest
 
@@ -51,6 +52,18 @@ class Stop(OutboxTest):
             self.assertEqual(client.reply(), "")
         self.assertEqual(outbox.process.wait(DEADLINE_S), 0)
         outbox.process = None
+
+    def test_a_client_that_does_not_read_is_no_obstacle(self):
+        outbox = self.start_outbox(self.start_smarthost())
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(outbox.runtime / "control.sock"))
+            client.settimeout(1)
+            with self.assertRaises(TimeoutError):
+                while True:
+                    client.send(b'{"command": "status"}\n' * 100)
+            status, seconds = outbox.terminate()
+        self.assertEqual(status, 0)
+        self.assertLess(seconds, STOP_WITHIN_S + EXIT_MARGIN_S)
 
     def test_the_queue_survives(self):
         smarthost = self.start_smarthost()
