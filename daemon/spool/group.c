@@ -91,9 +91,18 @@ static enum result failed(struct store *store, const struct error *err)
     return err->code == ERROR_FULL ? GROUP_FULL : GROUP_BROKEN;
 }
 
-static bool is_own_fault(const struct error *err)
+/* The request did not fit what is stored: nothing is wrong with the file. */
+static bool is_mistake(const struct error *err)
 {
-    return err->code == ERROR_MISSING || err->code == ERROR_USAGE || err->code == ERROR_DAMAGED;
+    return err->code == ERROR_MISSING || err->code == ERROR_USAGE;
+}
+
+/* Also a page that is damaged or cannot be read concerns only those who need it. */
+static void settle_culprit(struct spool_request *request, const struct error *err)
+{
+    if (!is_mistake(err))
+        log_line(LOG_LEVEL_ERROR, "spool-trouble", "%s: %s", request->operation->name, err->text);
+    settle(request, err);
 }
 
 static enum result run_writes(const struct group *group, struct error *err)
@@ -107,12 +116,11 @@ static enum result run_writes(const struct group *group, struct error *err)
         int64_t changes = sqlite3_total_changes64(store->database.handle);
         if (request->operation->run(store, request, err))
             continue;
-        if (!is_own_fault(err) || sqlite3_get_autocommit(store->database.handle) != 0)
+        if (err->code == ERROR_FULL)
             return failed(store, err);
-        settle(request, err);
+        settle_culprit(request, err);
         /* A statement that met damage may leave half of its work, which is not counted. */
-        if (err->code == ERROR_DAMAGED ||
-            sqlite3_total_changes64(store->database.handle) != changes) {
+        if (!is_mistake(err) || sqlite3_total_changes64(store->database.handle) != changes) {
             roll_back(store);
             return GROUP_AGAIN;
         }
@@ -153,18 +161,29 @@ static void commit_writes(const struct group *group)
     }
 }
 
+/* False: there was not enough space. A sync that failed must not be tried again, because the kernel may have forgotten
+   what it did not write. */
+static bool checkpoint(struct store *store, bool is_truncating, struct error *err)
+{
+    if (database_checkpoint(&store->database, is_truncating, err))
+        return true;
+    if (err->code != ERROR_FULL)
+        give_up("checkpoint", err);
+    return false;
+}
+
 /* Whether there was ballast to give up. */
 static bool make_room(struct store *store, struct ballast *ballast, const struct error *err)
 {
-    struct error ignored;
+    struct error again;
 
     if (!store->is_full)
         log_line(LOG_LEVEL_ERROR, "disk-full", "%s; new mail is refused", err->text);
     store->is_full = true;
     if (!ballast_release(ballast))
         return false;
-    /* Makes the log usable from its start, so that it need not grow. If it fails, it is tried again later. */
-    (void)database_checkpoint(&store->database, false, &ignored);
+    /* Makes the log usable from its start, so that it need not grow. Without space it is tried again later. */
+    (void)checkpoint(store, false, &again);
     return true;
 }
 
@@ -228,10 +247,6 @@ void group_checkpoint(struct store *store, struct ballast *ballast, bool is_trun
 {
     struct error err = { 0 };
 
-    if (database_checkpoint(&store->database, is_truncating, &err))
-        return;
-    /* A sync that failed must not be tried again: the kernel may have forgotten what it did not write. */
-    if (err.code != ERROR_FULL)
-        give_up("checkpoint", &err);
-    (void)make_room(store, ballast, &err);
+    if (!checkpoint(store, is_truncating, &err))
+        (void)make_room(store, ballast, &err);
 }

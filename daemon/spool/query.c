@@ -97,8 +97,10 @@ static enum error_code code_of(int rc, int number)
     case SQLITE_FULL:
         return ERROR_FULL;
     case SQLITE_IOERR:
-        /* Only writing can lack space. A sync that fails, for whatever reason, has an unknown outcome. */
-        if (rc == SQLITE_IOERR_WRITE && (number == ENOSPC || number == EDQUOT || number == EFBIG))
+        /* Only writing can lack space. A sync that fails, for whatever reason, has an unknown outcome. On a file
+           system that became read-only nothing was written, and it may become writable again. */
+        if (rc == SQLITE_IOERR_WRITE &&
+            (number == ENOSPC || number == EDQUOT || number == EFBIG || number == EROFS))
             return ERROR_FULL;
         return ERROR_IO;
     case SQLITE_CORRUPT:

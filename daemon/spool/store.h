@@ -1,6 +1,6 @@
 /* What can be done with the stored mail: one function per question of spool.h. Runs on the spool thread, inside a
-   transaction that group.c has opened where something is written. A function that fails with ERROR_MISSING,
-   ERROR_USAGE or ERROR_DAMAGED blames its request; anything else concerns the whole group.
+   transaction that group.c has opened where something is written. A function that fails blames its request;
+   only ERROR_FULL concerns the whole group.
    Column order is known in the store_*.c files only. */
 #pragma once
 #include <stdbool.h>

@@ -150,6 +150,7 @@ static const struct {
     { "log full", { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_FULL, ENOSPC } },
     { "log full late", { FAULT_WRITE, FAULT_WAL, 3, false, SQLITE_FULL, ENOSPC } },
     { "quota", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EDQUOT } },
+    { "read-only", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EROFS } },
     { "file too large", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EFBIG } },
 };
 
@@ -352,6 +353,34 @@ static void test_failed_checkpoint(void **state)
     fixture_done(&fixture);
 }
 
+/* Not even when the disk is full as well. */
+static void test_failed_checkpoint_when_full(void **state)
+{
+    static const struct fault broken = {
+        FAULT_SYNC, FAULT_MAIN, 1, false, SQLITE_IOERR_FSYNC, EIO
+    };
+    struct fixture fixture;
+
+    (void)state;
+    fixture_init(&fixture);
+    pid_t child = fork();
+    if (child == 0) {
+        fixture_start(&fixture);
+        (void)accept_one(&fixture);
+        fault_vfs_disk(fixture.directory, fault_vfs_disk_used(fixture.directory) + 1000);
+        fault_vfs_plan(&broken);
+        (void)submit_one(&fixture, message_new(&fixture, 1, "relay", 10), NULL);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 75);
+    fixture_start(&fixture);
+    assert_int_equal(messages(&fixture), 1);
+    fixture_done(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test(test_unknown_commit),
         cmocka_unit_test(test_failed_checkpoint),
+        cmocka_unit_test(test_failed_checkpoint_when_full),
     };
 
     fault_vfs_install();
