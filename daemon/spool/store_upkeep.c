@@ -154,11 +154,13 @@ static bool message_trim(struct store *store, int64_t key, bool has_body, int64_
             run_for(store, SQL_MESSAGE_DELETE, key, &ignored, err));
 }
 
-/* Finds the next message that has been final for too long; *ret_key 0: none among those looked at. */
-static bool old_message_find(struct store *store, int64_t until_s, int64_t *ret_key,
+/* Finds the next message that has been final for too long; *ret_key 0: none among those looked at. One from the future
+   is no end: it was accepted while the clock was wrong. */
+static bool old_message_find(struct store *store, int64_t now_s, int64_t *ret_key,
                              bool *ret_has_body, bool *ret_is_end, struct error *err)
 {
     enum { KEY, ACCEPTED_AT, FINAL_AT, HAS_BODY };
+    int64_t until_s = now_s - store->history_s;
     AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_OLDEST);
     bool has_row = true;
 
@@ -167,7 +169,8 @@ static bool old_message_find(struct store *store, int64_t until_s, int64_t *ret_
     for (int i = 0; i < MESSAGES_LOOKED_AT; i++) {
         if (!query_step(&store->database, query, &has_row, err))
             return false;
-        *ret_is_end = !has_row || sqlite3_column_int64(query, ACCEPTED_AT) / 1000 > until_s;
+        int64_t accepted_at_s = has_row ? sqlite3_column_int64(query, ACCEPTED_AT) / 1000 : now_s;
+        *ret_is_end = !has_row || (accepted_at_s > until_s && accepted_at_s <= now_s);
         if (*ret_is_end)
             return true;
         if (sqlite3_column_type(query, FINAL_AT) != SQLITE_NULL &&
@@ -188,9 +191,10 @@ static bool trim_messages(struct store *store, const struct spool_upkeep *upkeep
     bool has_body = false;
     bool is_end = false;
 
-    if (upkeep->now_s < store->trim_after_s)
+    int64_t pause_s = store->trim_after_s - upkeep->now_s;
+    if (pause_s > 0 && pause_s <= TRIM_EVERY_S) /* more: the clock was put back */
         return true;
-    if (!old_message_find(store, upkeep->now_s - store->history_s, &key, &has_body, &is_end, err))
+    if (!old_message_find(store, upkeep->now_s, &key, &has_body, &is_end, err))
         return false;
     if (is_end) {
         store->trim_cursor = 0;

@@ -82,12 +82,17 @@ static int64_t number_of(struct bench *bench, const char *sql)
     return number;
 }
 
-static void execute(struct bench *bench, const char *sql)
+static void execute_in(struct store *store, const char *sql)
 {
     char *text = NULL;
 
-    if (sqlite3_exec(bench->store.database.handle, sql, NULL, NULL, &text) != SQLITE_OK)
+    if (sqlite3_exec(store->database.handle, sql, NULL, NULL, &text) != SQLITE_OK)
         fail_msg("%s", text);
+}
+
+static void execute(struct bench *bench, const char *sql)
+{
+    execute_in(&bench->store, sql);
 }
 
 /* --- SQL --- */
@@ -150,12 +155,14 @@ static void test_words(void **state)
 
 /* --- Groups --- */
 
-/* Half of a statement's work, which SQLite does not count. */
-static bool meet_damage(struct store *store, struct spool_request *request, struct error *err)
+static enum error_code member_error;
+
+/* The table stands for half of a statement's work, which SQLite does not count. */
+static bool do_half(struct store *store, struct spool_request *request, struct error *err)
 {
     (void)request;
-    (void)sqlite3_exec(store->database.handle, "CREATE TABLE half (a)", NULL, NULL, NULL);
-    err->code = ERROR_DAMAGED;
+    execute_in(store, "CREATE TABLE half (a)");
+    err->code = member_error;
     return false;
 }
 
@@ -167,21 +174,27 @@ static bool do_nothing(struct store *store, struct spool_request *request, struc
     return true;
 }
 
-static void test_damage_is_undone(void **state)
+/* Damage, or a page that cannot be read, concerns the request that meets it: nothing of it stays, the others go on. */
+static void test_bad_page(void **state)
 {
-    static const struct spool_operation operations[] = {
-        { "damaged", meet_damage, NULL, true, false },
-        { "fine", do_nothing, NULL, true, false },
-    };
+    static const enum error_code errors[] = { ERROR_DAMAGED, ERROR_IO };
+    static const struct spool_operation half = { "half", do_half, NULL, true, false };
+    static const struct spool_operation nothing = { "nothing", do_nothing, NULL, true, false };
     struct bench *bench = *state;
-    struct spool_request damaged = { .operation = &operations[0] };
-    struct spool_request fine = { .operation = &operations[1] };
-    struct spool_request *const members[] = { &damaged, &fine };
 
-    group_run(&bench->store, &bench->ballast, members, COUNT_OF(members));
-    assert_false(damaged.is_ok);
-    assert_true(fine.is_ok);
-    assert_int_equal(number_of(bench, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"), 0);
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct spool_request bad = { .operation = &half };
+        struct spool_request before = { .operation = &nothing };
+        struct spool_request behind = { .operation = &nothing };
+        struct spool_request *const members[] = { &before, &bad, &behind };
+        member_error = errors[i];
+        group_run(&bench->store, &bench->ballast, members, COUNT_OF(members));
+        assert_true(before.is_ok);
+        assert_false(bad.is_ok);
+        assert_true(behind.is_ok);
+        assert_int_equal(number_of(bench, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"),
+                         0);
+    }
 }
 
 /* --- Upkeep --- */
@@ -306,6 +319,20 @@ static void test_history(void **state)
     assert_int_equal(number_of(bench, "SELECT sum(count) FROM smarthost_count"), 1);
     assert_true(store_key_highest(&bench->store, &highest, &err));
     assert_int_equal(highest, 3);
+}
+
+/* Clocks are set wrong and put right again. */
+static void test_history_of_the_future(void **state)
+{
+    struct bench *bench = *state;
+
+    accept_message(bench, 1, 1, 1);
+    accept_message(bench, 2, 1, 1);
+    execute(bench, "UPDATE message SET accepted_at_ms = accepted_at_ms * 2 WHERE key = 1");
+    settle(bench, 2, 0, RECIPIENT_DELIVERED);
+    (void)keep_up(bench, TEST_NOW_S * INT64_C(2));
+    (void)keep_up(bench, TEST_NOW_S + 31 * DAY_S);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM message"), 1);
 }
 
 /* --- Large queues --- */
@@ -476,11 +503,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_plans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_words, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damage_is_undone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_body_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_body_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_history_keeps_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_history, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_history_of_the_future, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_backlog, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_change, setup, teardown),
