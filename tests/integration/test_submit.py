@@ -1,11 +1,14 @@
 """Mail from programs that nobody here wrote, and dialogues in every cut."""
 import os
+import resource
 import shutil
+import signal
 import smtplib
 import subprocess
+import tempfile
 import unittest
 
-from harness import DEADLINE_S, OutboxTest, mail, peer, split_message   # first: it knows where fetch is
+from harness import DEADLINE_S, OutboxTest, mail, peer, programs, split_message   # first: it knows where fetch is
 import fetch
 
 DIALOGUE = ("EHLO client.example\r\nMAIL FROM:<a@example.com> SIZE=100 BODY=8BITMIME\r\nRCPT TO:<x@dest.example>\r\n"
@@ -211,6 +214,47 @@ class Sendmail(OutboxTest):
     def test_without_a_daemon_it_says_try_again(self):
         self.outbox.stop()
         self.outbox.sendmail("-i", "a@dest.example", data=b"Subject: x\n\nText\n", status=75)
+        self.assertRegex(self.outbox.sendmail("-bs", data=b"EHLO x\r\n", status=75).stdout, rb"^421 4\.3\.2 .*\r\n$")
+
+    def test_whatever_the_caller_left_us(self):
+        """Queued or "try again", never a lie."""
+        def limit(what, value):
+            return lambda: resource.setrlimit(what, (value, value))
+
+        def close(*numbers):
+            return lambda: [os.close(number) for number in numbers]
+
+        def in_no_directory():
+            os.chdir(tempfile.mkdtemp(dir=self.folder))
+            os.rmdir(os.getcwd())
+
+        small, big = b"Subject: x\n\nText\n", b"Subject: x\n\n" + 40000 * b"line after line after line after line\n"
+        cases = [
+            ("no files may be written", limit(resource.RLIMIT_FSIZE, 0), small, 0),
+            ("no files may be written", limit(resource.RLIMIT_FSIZE, 0), big, 75),
+            ("no descriptors", limit(resource.RLIMIT_NOFILE, 4), big, 75),
+            ("no directory", in_no_directory, big, 0),
+            ("no input", close(0), small, 75),
+            ("no output", close(1), small, 0),
+            ("no errors", close(2), small, 0),
+            ("nothing at all", close(0, 1, 2), small, 75),
+        ]
+        for name, prepare, data, status in cases:
+            with self.subTest(name, status=status):
+                done = self.outbox.run("sendmail", "-i", "a@dest.example", data=data, preexec_fn=prepare)
+                self.assertEqual(done.returncode, status, done.stderr)
+        queued = self.outbox.json("list", "all")
+        self.assertEqual(len(queued), sum(status == 0 for *_, status in cases))
+
+    def test_a_caller_that_is_killed_leaves_nothing(self):
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with subprocess.Popen([programs() / "sendmail", "-i", "a@dest.example"], stdin=subprocess.PIPE,
+                                  env=self.outbox.environment) as process:
+                process.stdin.write(b"Subject: half\n\nhalf")
+                process.stdin.flush()
+                process.send_signal(signal_number)
+                self.assertEqual(process.wait(), -signal_number)
+        self.assertEqual(self.outbox.json("list", "all"), [])
 
 
 if __name__ == "__main__":
