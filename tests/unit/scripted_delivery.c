@@ -1,6 +1,4 @@
 /* Plays the delivery for tests of the dispatcher, and stands between dispatcher and spool. Main thread only. */
-#include "hash.h"
-#include "invariant.h"
 #include "scripted_delivery.h"
 
 #include <stdarg.h>
@@ -14,6 +12,8 @@
 #include <sys/queue.h>
 
 #include "cleanup.h"
+#include "hash.h"
+#include "invariant.h"
 #include "xalloc.h"
 
 #include "config.h"

@@ -540,6 +540,21 @@ static void test_hold_and_release(void **state)
     assert_states("all", "delivered 3");
 }
 
+/* Only the first slice is under way: the others must stay. */
+static void test_held_between_slices(void **state)
+{
+    (void)state;
+    int64_t key = fixture_submit(&f, A, "one", 25);
+    fixture_change(&f, CHANGE_HOLD, terms_of("id=", key));
+    script_deliver(fixture_order(&f));
+    fixture_settle(&f);
+    assert_int_equal(script_orders_out(), 0);
+    assert_states("all", "held 15, delivered 10");
+    fixture_change(&f, CHANGE_RELEASE, terms_of("id=", key));
+    assert_int_equal(fixture_deliver_all(&f), 2);
+    assert_states("all", "delivered 25");
+}
+
 /* One recipient has failed, the other is in flight: retry brings back the first without disturbing the second. */
 static void test_retry_of_one_while_another_is_in_flight(void **state)
 {
@@ -590,6 +605,7 @@ int main(void)
         CASE(test_parked_sender_is_released_by_hand),
         CASE(test_changes_at_any_moment),
         CASE(test_hold_and_release),
+        CASE(test_held_between_slices),
         CASE(test_retry_of_one_while_another_is_in_flight),
     };
 
