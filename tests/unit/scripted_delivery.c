@@ -418,6 +418,14 @@ void script_refuse_all(struct delivery_order *order, enum verdict_stage stage, c
         script_refuse(order, i, stage, reply);
 }
 
+void script_object(struct delivery_order *order, enum trouble trouble)
+{
+    struct outcome outcome = outcome_of_trouble(STAGE_MAIL, trouble, "by the test");
+
+    for (size_t i = 0; i < order->recipient_count; i++)
+        order_recipient_decide(&order->recipients[i], DELIVERY_REFUSED, &outcome);
+}
+
 void script_doubt(struct delivery_order *order)
 {
     struct outcome outcome = outcome_of_trouble(STAGE_END_OF_DATA, TROUBLE_LOST_AFTER_DOT, "lost");

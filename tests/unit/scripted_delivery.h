@@ -23,6 +23,8 @@ void script_accept(struct delivery_order *order, size_t index);
 void script_refuse(struct delivery_order *order, size_t index, enum verdict_stage stage,
                    const char *reply);
 void script_refuse_all(struct delivery_order *order, enum verdict_stage stage, const char *reply);
+/* For a reason of the message, before MAIL. */
+void script_object(struct delivery_order *order, enum trouble trouble);
 void script_doubt(struct delivery_order *order);
 void script_trouble(struct delivery_order *order, enum verdict_stage stage, enum trouble trouble);
 void script_trouble_reply(struct delivery_order *order, enum verdict_stage stage,

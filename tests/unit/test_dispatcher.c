@@ -309,6 +309,23 @@ static void test_never_two_probes(void **state)
     assert_int_equal(fixture_deliver_all(&f), 10);
 }
 
+/* Its message did not even get as far as MAIL: the next one is the probe. */
+static void test_a_probe_that_proves_nothing(void **state)
+{
+    (void)state;
+    (void)fixture_submit(&f, A, "one", 1);
+    script_trouble(fixture_order(&f), STAGE_CONNECT, TROUBLE_CONNECT);
+    script_answer(fixture_order(&f));
+    (void)fixture_submit(&f, B, "one", 1);
+    fixture_advance(&f, 30);
+    script_object(fixture_order(&f), TROUBLE_TOO_LARGE);
+    script_answer(fixture_order(&f));
+    script_deliver(fixture_order(&f));
+    fixture_settle(&f);
+    assert_states("all", "delivered 1, failed 1");
+    assert_int_equal(fixture_lane(&f, "one").circuit.state, CIRCUIT_CLOSED);
+}
+
 static void test_behind_a_dead_smarthost_mail_expires(void **state)
 {
     (void)state;
@@ -596,6 +613,7 @@ int main(void)
         CASE(test_trouble_stays_in_its_lane),
         CASE(test_late_answers_are_no_probe),
         CASE(test_never_two_probes),
+        CASE(test_a_probe_that_proves_nothing),
         CASE(test_behind_a_dead_smarthost_mail_expires),
         CASE(test_poison_is_charged),
         CASE(test_parked_over_restarts),
