@@ -2,6 +2,7 @@
 #include "mailq.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -39,6 +40,20 @@ static bool copy_bytes(FILE *in, FILE *out, long count)
     return true;
 }
 
+/* What the daemon says of a refusal; the daemon has escaped it, but for JSON. */
+static void fail_refused(const char *line, struct error *err)
+{
+    static const char key[] = "\"error\":\"";
+    const char *text = strstr(line, key);
+    const char *end = strrchr(line, '"');
+
+    if (text == NULL || end < text + strlen(key))
+        (void)fail(err, ERROR_PROTOCOL, "outboxd refuses");
+    else
+        (void)fail(err, ERROR_PROTOCOL, "%.*s", (int)(end - text - (ptrdiff_t)strlen(key)),
+                   text + strlen(key));
+}
+
 /* Answers up to the one with the status. */
 static int read_answers(FILE *in, FILE *out, struct error *err)
 {
@@ -48,8 +63,7 @@ static int read_answers(FILE *in, FILE *out, struct error *err)
     while (fgets(line, sizeof line, in) != NULL) {
         if (read_number(line, "\"status\":", &number)) {
             if (number != EX_OK)
-                (void)fail(err, ERROR_PROTOCOL, "outboxd refuses: %.*s", (int)strcspn(line, "\n"),
-                           line);
+                fail_refused(line, err);
             return (int)number;
         }
         if (!read_number(line, "\"raw_bytes\":", &number) || !copy_bytes(in, out, number))

@@ -71,8 +71,10 @@ static void write_text(struct control_request *request, const struct spool_row *
     for (size_t i = 0; i < count; i++) {
         if (recipient_state_is_final(rows[i].state))
             continue;
-        if (rows[i].reply != NULL)
+        if (rows[i].reply != NULL && rows[i].code != 0)
             strbuf_append_format(&text, "    (%d %s)\n", rows[i].code, rows[i].reply);
+        else if (rows[i].reply != NULL)
+            strbuf_append_format(&text, "    (%s)\n", rows[i].reply);
         strbuf_append_format(&text, "    %-8s ", recipient_state_name(rows[i].state));
         escape_append(&text, rows[i].address, strlen(rows[i].address));
         strbuf_append_char(&text, '\n');
