@@ -64,7 +64,7 @@ static int apply(struct control_client *client, const struct change *change, boo
     if (status != EX_OK)
         return status;
     if (is_dry_run)
-        (void)printf("%lld message%s\n", (long long)changed, plural(changed));
+        (void)printf("%lld messages\n", (long long)changed); /* always this form: programs read it */
     else if (changed > 0)
         (void)printf("%s: %lld message%s\n", change->name, (long long)changed, plural(changed));
     if (matched == 0)

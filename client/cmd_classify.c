@@ -21,8 +21,12 @@ static json_t *verdict_json(const struct verdict *verdict, enum verdict_stage st
     (void)json_object_set_new(object, "class", class != NULL ? json_string(class) : json_null());
     (void)json_object_set_new(object, "permanent",
                               json_string(verdict->is_permanent ? "yes" : "no"));
-    (void)json_object_set_new(object, "scope", json_string(verdict_scope_name(verdict->scope)));
-    (void)json_object_set_new(object, "action", json_string(verdict_action_name(verdict->action)));
+    (void)json_object_set_new(
+        object, "scope",
+        verdict->is_success ? json_null() : json_string(verdict_scope_name(verdict->scope)));
+    (void)json_object_set_new(
+        object, "action",
+        verdict->is_success ? json_null() : json_string(verdict_action_name(verdict->action)));
     (void)json_object_set_new(object, "wait", json_string(wait));
     (void)json_object_set_new(object, "rule", json_string(verdict->rule));
     (void)json_object_set_new(object, "stage", json_string(verdict_stage_name(stage)));
@@ -61,10 +65,10 @@ static int classify(const char *provider, enum verdict_stage stage, const char *
 int cli_classify(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json",      no_argument,       NULL, 'j'},
-        { "provider", required_argument, NULL, 'p'},
-        { "stage",    required_argument, NULL, 's'},
-        { NULL,       0,                 NULL, 0  },
+        { "json", no_argument, NULL, 'j' },
+        { "provider", required_argument, NULL, 'p' },
+        { "stage", required_argument, NULL, 's' },
+        { NULL, 0, NULL, 0 },
     };
     const char *provider = NULL;
     enum verdict_stage stage = STAGE_ANY;

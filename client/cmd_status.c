@@ -58,8 +58,8 @@ static bool on_answer(struct control_client *client, const json_t *answer, void 
 int cli_status(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        { NULL,  0,           NULL, 0  },
+        { "json", no_argument, NULL, 'j' },
+        { NULL, 0, NULL, 0 },
     };
     struct report report = { .is_json = false };
     int option = 0;
@@ -72,5 +72,6 @@ int cli_status(struct cli *cli, const struct cli_command *command, int argc, cha
     if (argc > optind)
         return cli_usage(command, "no arguments are taken");
     int status = cli_ask(cli, cli_request("status"), on_answer, &report, NULL);
-    return status == EX_UNAVAILABLE ? STATUS_CRITICAL : status;
+    /* Away, about to end, or too busy to answer. */
+    return status == EX_UNAVAILABLE || status == EX_TEMPFAIL ? STATUS_CRITICAL : status;
 }

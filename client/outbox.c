@@ -1,7 +1,6 @@
 /* outbox(1): finds the command in the table and runs it. Each command is a file of its own. */
 #include <getopt.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -111,7 +110,6 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     (void)setlocale(LC_ALL, "");
-    (void)signal(SIGPIPE, SIG_IGN);
     int status = run(argc, argv);
     if (fflush(stdout) != 0 && status == EX_OK)
         status = EX_IOERR;
