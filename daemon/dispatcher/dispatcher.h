@@ -32,9 +32,10 @@ struct dispatcher_options {
 /* Reads parked smarthosts from the spool, then the backlog of each lane. */
 struct dispatcher *dispatcher_start(const struct dispatcher_options *options);
 void dispatcher_reload(struct dispatcher *dispatcher, const struct config *config);
-/* No new orders. */
+/* No new orders; what the spool could not store is tried once more, at each call. */
 void dispatcher_stop(struct dispatcher *dispatcher);
-/* No order and no unanswered outcome is left. */
+/* No order and no unanswered outcome is left. What cannot be stored does not count: it shows by its inflight mark at
+   the next start. */
 bool dispatcher_is_idle(const struct dispatcher *dispatcher);
 void dispatcher_free(struct dispatcher *dispatcher);
 
