@@ -406,9 +406,11 @@ static void on_written(struct bufferevent *stream, void *ctx)
 static void on_event(struct bufferevent *stream, short what, void *ctx)
 {
     struct connection *connection = ctx;
+    /* Events that come together are reported together: whoever is gone has ended its side, too. */
+    bool is_gone = (what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) != 0;
 
     (void)stream;
-    if ((what & BEV_EVENT_EOF) != 0 && (what & BEV_EVENT_READING) != 0) {
+    if (!is_gone && (what & BEV_EVENT_EOF) != 0 && (what & BEV_EVENT_READING) != 0) {
         connection->is_ended = true; /* but it may still listen to the answers */
         pump(connection);
         return;

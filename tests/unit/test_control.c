@@ -384,17 +384,24 @@ static void test_slow_client(void **state)
 /* At every point: before the user is known, while the spool reads, while output waits. */
 static void test_vanishing_client(void **state)
 {
+    static const char *const requests[] = {
+        "{\"command\":\"list\"}\n{\"command\":\"hold\",\"filter\":[\"all\"]}\n",
+        "{\"command\":\"list\"}\n",
+        "{\"command\":\"list\",\"limit\":1}\n",
+        "{\"command\":\"status\"}\n{\"comm",
+    };
     struct world *world = *state;
     struct client client;
 
     accept_many(world, 500);
-    for (int turns = 0; turns < 12; turns++) {
-        client_init(&client, world, ALICE);
-        client_say(&client,
-                   "{\"command\":\"list\"}\n{\"command\":\"hold\",\"filter\":[\"all\"]}\n");
-        for (int i = 0; i < turns; i++)
-            (void)event_base_loop(world->fixture.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-        client_done(&client);
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        for (int turns = 0; turns < 12; turns++) {
+            client_init(&client, world, ALICE);
+            client_say(&client, requests[i]);
+            for (int turn = 0; turn < turns; turn++)
+                (void)event_base_loop(world->fixture.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+            client_done(&client);
+        }
     }
 }
 
