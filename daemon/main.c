@@ -126,7 +126,7 @@ static int run(const struct config *config)
         return EXIT_STATUS_START;
     }
     if (geteuid() == 0)
-        log_line(LOG_LEVEL_INFO, "start",
+        log_line(LOG_LEVEL_WARNING, "start",
                  "running as root: set user = \"...\" in %s to give that up", config->path);
     int status = server_run(config);
     log_stop();

@@ -145,7 +145,7 @@ class Outbox:
         self.config = self.folder / "outbox.conf"
         self.log_path = self.folder / "outboxd.log"
         self.submit_socket = str(self.runtime / "submit.sock")
-        self.expected_warnings = []
+        self.expected_warnings = [r"running as root"]
         self.environment = {**os.environ, "OUTBOX_CONFIG": str(self.config), **(environment or {})}
         self.environment.pop("JOURNAL_STREAM", None)   # else the log has another form
         self.process = None
