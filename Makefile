@@ -10,6 +10,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
+# $(call quietly,LOG,COMMAND): names what runs, shows its output only when it fails.
+quietly = echo "$(2)"; $(2) > build/$(1) 2>&1 || { cat build/$(1); exit 1; }
+
 .PHONY: all programs bench-programs demo test test-clang test-tsan bench bench-full install lint format clean dependencies
 
 all: programs
@@ -18,33 +21,33 @@ dependencies:
 	@sh tests/dependencies.sh
 
 build/release/CMakeCache.txt: CMakePresets.json | dependencies
-	@cmake --preset release > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@$(call quietly,configure.log,cmake --preset release)
 
 programs: build/release/CMakeCache.txt
-	@cmake --build build/release --parallel $(JOBS) --target outboxd outbox sendmail -- --no-print-directory -s
+	@$(call quietly,build.log,cmake --build build/release --parallel $(JOBS) --target outboxd outbox sendmail)
 
 demo: programs
 	@python3 tests/demo/demo.py build/bin
 
-# The suite three times: clang for its warnings and the pure tests, the threaded part under ThreadSanitizer, and at
-# last everything under AddressSanitizer and UndefinedBehaviorSanitizer, whose summary is the one that counts.
+# Everything built three times: by clang for its warnings, under ThreadSanitizer to run what has threads, and under
+# AddressSanitizer and UndefinedBehaviorSanitizer to run all of it: the last summary is the one that counts.
 test: dependencies test-clang test-tsan
-	@cmake --preset dev > build/configure-dev.log 2>&1 || { cat build/configure-dev.log; exit 1; }
-	@cmake --build --preset dev --parallel $(JOBS) -- --no-print-directory -s
+	@$(call quietly,configure-dev.log,cmake --preset dev)
+	@$(call quietly,build-dev.log,cmake --build --preset dev --parallel $(JOBS))
 	@ctest --preset dev --parallel $(JOBS)
 
 test-clang: dependencies
-	@cmake --preset clang > build/configure-clang.log 2>&1 || { cat build/configure-clang.log; exit 1; }
-	@cmake --build --preset clang --parallel $(JOBS) -- --no-print-directory -s
+	@$(call quietly,configure-clang.log,cmake --preset clang)
+	@$(call quietly,build-clang.log,cmake --build --preset clang --parallel $(JOBS))
 
 test-tsan: dependencies
-	@cmake --preset tsan > build/configure-tsan.log 2>&1 || { cat build/configure-tsan.log; exit 1; }
-	@cmake --build --preset tsan --parallel $(JOBS) -- --no-print-directory -s
+	@$(call quietly,configure-tsan.log,cmake --preset tsan)
+	@$(call quietly,build-tsan.log,cmake --build --preset tsan --parallel $(JOBS))
 	@ctest --preset tsan --parallel $(JOBS) -L threads
 
 bench bench-full: bench-programs
 bench-programs: programs
-	@cmake --build build/release --parallel $(JOBS) --target bench-load bench-sink bench-bound -- --no-print-directory -s
+	@$(call quietly,build.log,cmake --build build/release --parallel $(JOBS) --target bench-load bench-sink bench-bound)
 
 bench:
 	@python3 tests/bench/bench.py build/bin
