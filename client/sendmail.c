@@ -393,6 +393,25 @@ static int run_mode(const struct sendmail_options *options, const struct locatio
     return EX_SOFTWARE;
 }
 
+static bool has_control_character(const char *text)
+{
+    for (const char *p = text; *p != '\0'; p++)
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 127)
+            return true;
+    return false;
+}
+
+/* A header may be folded; in an argument a control character says that somebody else has written it, and wanted more than one
+   address. */
+static bool check_arguments(const struct sendmail_options *options, struct error *err)
+{
+    bool is_bad = options->sender != NULL && has_control_character(options->sender);
+
+    for (int i = 0; i < options->recipient_count; i++)
+        is_bad = is_bad || has_control_character(options->recipients[i]);
+    return !is_bad || fail(err, ERROR_PROTOCOL, "a control character in an address");
+}
+
 static int run(int argc, char *const *argv, struct error *err)
 {
     struct sendmail_options options;
@@ -400,6 +419,8 @@ static int run(int argc, char *const *argv, struct error *err)
 
     if (!sendmail_options_parse(argc, argv, complain, &options, err))
         return EX_USAGE;
+    if (!check_arguments(&options, err))
+        return EX_DATAERR;
     if (!location_find(NULL, &location, err))
         return status_of_error(err);
     int status = run_mode(&options, &location, err);

@@ -216,6 +216,18 @@ class Sendmail(OutboxTest):
         self.outbox.sendmail("-i", "a@dest.example", data=b"Subject: x\n\nText\n", status=75)
         self.assertRegex(self.outbox.sendmail("-bs", data=b"EHLO x\r\n", status=75).stdout, rb"^421 4\.3\.2 .*\r\n$")
 
+    def test_line_breaks_in_arguments(self):
+        for bad in ("\r", "\n", "\r\n ", "\x1b", "\x7f", "\x85", "\u2028"):
+            for form in ('"a%sb"@dest.example', "a%sb@dest.example", "a@dest.example%s"):
+                address = form % bad
+                for arguments in (["-i", address], ["-i", "-f", address, "ok@dest.example"], ["-bv", address]):
+                    with self.subTest(arguments):
+                        done = self.outbox.sendmail(*arguments, data=b"Subject: x\n\nText\n", status=None)
+                        self.assertIn(done.returncode, (64, 65, 67))
+        # What looks like a display name must not choose the recipient.
+        self.outbox.sendmail("-i", "a@dest.example\nfrom <b@dest.example>", data=b"Subject: x\n\nText\n", status=65)
+        self.assertEqual(self.outbox.json("list", "all"), [])
+
     def test_whatever_the_caller_left_us(self):
         """Queued or "try again", never a lie."""
         def limit(what, value):
