@@ -401,8 +401,8 @@ static bool has_control_character(const char *text)
     return false;
 }
 
-/* A header may be folded; in an argument a control character says that somebody else has written it, and wanted more than one
-   address. */
+/* A header may be folded; a line break in an argument says that somebody else has written it, and wanted more than
+   one address. */
 static bool check_arguments(const struct sendmail_options *options, struct error *err)
 {
     bool is_bad = options->sender != NULL && has_control_character(options->sender);
