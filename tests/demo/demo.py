@@ -31,7 +31,7 @@ runtime-directory = "{folder}/run";
 
 smarthosts = {{
     relay = {{
-        host = "localhost"; port = {port}; tls = "starttls"; ca-file = "{folder}/smarthost/ca.pem";
+        host = "127.0.0.1"; port = {port}; tls = "starttls"; ca-file = "{folder}/smarthost/ca.pem";
         username = "app"; password-file = "relay";
     }};
 }};
