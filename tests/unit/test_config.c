@@ -140,6 +140,9 @@ static const struct broken_case broken_cases[] = {
     { "plaintext to what begins like loopback", "smarthosts = { a = { host = \"127.0.0.1.example\"; tls = \"none\"; }; };",
       "1: tls: none is only for this machine itself; to send mail and password to 127.0.0.1.example readable for all in "
       "between, say allow-plaintext = true\n" },
+    { "plaintext to another address", "smarthosts = { a = { host = \"10.0.0.1\"; tls = \"none\"; }; };",
+      "1: tls: none is only for this machine itself; to send mail and password to 10.0.0.1 readable for all in "
+      "between, say allow-plaintext = true\n" },
     { "provider", "smarthosts = { a = { provider = \"gmial\"; }; };",
       "1: provider: no preset \"gmial\"; did you mean \"gmail\"?; without one, give host\n" },
     { "region missing", "smarthosts = { a = { provider = \"ses\"; }; };",

@@ -294,6 +294,8 @@ static const struct {
       NULL },
     { "status for a user", ALICE, "{\"command\":\"status\"}\n",
       "\"counts\":{\"queued\":2,\"held\":0,\"in-doubt\":0}", "connections" },
+    { "status for another user", BOB, "{\"command\":\"status\"}\n",
+      "\"counts\":{\"queued\":0,\"held\":0,\"in-doubt\":0},\"oldest_age_s\":null", NULL },
     { "smarthosts", ROOT, "{\"command\":\"smarthosts\"}\n",
       "{\"smarthost\":{\"name\":\"relay\",\"state\":\"ok\"", NULL },
     { "park", ROOT, "{\"command\":\"park\",\"name\":\"relay\"}\n{\"command\":\"status\"}\n",
@@ -328,6 +330,31 @@ static void test_rows(void **state)
         lane.circuit.state = CIRCUIT_CLOSED;
     }
     assert_int_equal(keys_told, 1); /* the dry run and the refusals told the dispatcher nothing */
+}
+
+/* What a smarthost says of the account is for administrators; that it is parked, and why in our words, for all. */
+static void test_words_about_the_account(void **state)
+{
+    static const char *const requests[] = { "{\"command\":\"why\",\"id\":\"%A\"}\n",
+                                            "{\"command\":\"status\"}\n",
+                                            "{\"command\":\"smarthosts\"}\n" };
+    struct world *world = *state;
+
+    lane.circuit = (struct circuit){ .state = CIRCUIT_PARKED,
+                                     .since_s = TEST_NOW_S,
+                                     .reason = { .class = CLASS_AUTH_FAILED,
+                                                 .scope = SCOPE_ACCOUNT,
+                                                 .rule = "auth-535-refused" } };
+    lane.reason_text = "no credit left on account 4711";
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        AUTO_FREE char *request = with_ids(world, requests[i]);
+        AUTO_FREE char *of_root = converse(world, ROOT, request);
+        AUTO_FREE char *of_user = converse(world, ALICE, request);
+        assert_non_null(strstr(of_root, "account 4711"));
+        assert_null(strstr(of_user, "account 4711"));
+        assert_non_null(strstr(of_user, "parked"));
+    }
+    lane.reason_text = NULL;
 }
 
 static void test_long_line(void **state)
@@ -427,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_rows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_words_about_the_account, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_slow_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_vanishing_client, set_up, tear_down),

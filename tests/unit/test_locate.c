@@ -127,6 +127,9 @@ static void test_environment(void **state)
     assert_false(location_find("/nonexistent/conf", &location, &err)); /* -c goes first */
     assert_int_equal(setenv("OUTBOX_CONFIG", "/nonexistent/conf", 1), 0);
     assert_false(location_find(NULL, &location, &err));
+    assert_int_equal(setenv("OUTBOX_CONFIG", "", 1), 0); /* as if it were not set */
+    assert_true(location_find(NULL, &location, &err));
+    location_done(&location);
     assert_int_equal(unsetenv("OUTBOX_CONFIG"), 0);
 }
 
