@@ -23,6 +23,7 @@ enum {
     UPKEEP_PAUSE_MS = 10,             /* between two steps while idle */
     UPKEEP_BUSY_PAUSE_MS = 200,       /* there may never be an idle second */
     UPKEEP_EVERY_MS = 60 * 1000,
+    FULL_MS = 3000, /* at least, before a full disk is tried again */
 };
 
 /* The log grows by at most one group beyond its limit; bodies take up to twice their size. */
@@ -40,6 +41,7 @@ struct spool {
     struct event *timer;
     int64_t timer_at_ms; /* monotonic */
     int64_t last_answer_ms;
+    int64_t full_seen_at_ms; /* monotonic; 0: the disk is not full */
     struct spool_upkeep upkeep;
     bool is_upkeep_running;
 };
@@ -220,13 +222,25 @@ static void post(struct spool *spool, struct spool_request *request, enum operat
     mailbox_post(loop_thread_mailbox(spool->thread), &request->mail);
 }
 
+/* A disk that has just been full is given time: intake must not open and close with each message. */
+static bool is_full_for_long(struct spool *spool)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!spool->store.is_full)
+        spool->full_seen_at_ms = 0;
+    else if (spool->full_seen_at_ms == 0)
+        spool->full_seen_at_ms = now_ms;
+    return spool->store.is_full && now_ms - spool->full_seen_at_ms >= FULL_MS;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct spool *spool = arg;
 
     (void)fd;
     (void)what;
-    if (spool->store.is_full)
+    if (is_full_for_long(spool))
         ballast_try(spool);
     spool->upkeep = (struct spool_upkeep){
         .request.done = on_upkeep_done,
