@@ -64,7 +64,8 @@ static int apply(struct control_client *client, const struct change *change, boo
     if (status != EX_OK)
         return status;
     if (is_dry_run)
-        (void)printf("%lld messages\n", (long long)changed); /* always this form: programs read it */
+        (void)printf("%lld messages\n",
+                     (long long)changed); /* always this form: programs read it */
     else if (changed > 0)
         (void)printf("%s: %lld message%s\n", change->name, (long long)changed, plural(changed));
     if (matched == 0)
@@ -78,9 +79,9 @@ static int apply(struct control_client *client, const struct change *change, boo
 int cli_change(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"dry-run", no_argument, NULL, 'n'},
-        { "yes",    no_argument, NULL, 'y'},
-        { NULL,     0,           NULL, 0  },
+        { "dry-run", no_argument, NULL, 'n' },
+        { "yes", no_argument, NULL, 'y' },
+        { NULL, 0, NULL, 0 },
     };
     bool is_dry_run = false;
     bool is_wanted = !isatty(STDIN_FILENO);

@@ -340,11 +340,11 @@ static void test_words_about_the_account(void **state)
                                             "{\"command\":\"smarthosts\"}\n" };
     struct world *world = *state;
 
-    lane.circuit = (struct circuit){ .state = CIRCUIT_PARKED,
-                                     .since_s = TEST_NOW_S,
-                                     .reason = { .class = CLASS_AUTH_FAILED,
-                                                 .scope = SCOPE_ACCOUNT,
-                                                 .rule = "auth-535-refused" } };
+    lane.circuit = (struct circuit){
+        .state = CIRCUIT_PARKED,
+        .since_s = TEST_NOW_S,
+        .reason = { .class = CLASS_AUTH_FAILED, .scope = SCOPE_ACCOUNT, .rule = "auth-535-refused" }
+    };
     lane.reason_text = "no credit left on account 4711";
     for (size_t i = 0; i < COUNT_OF(requests); i++) {
         AUTO_FREE char *request = with_ids(world, requests[i]);
