@@ -1,5 +1,6 @@
 """Mail from programs that nobody here wrote, and dialogues in every cut."""
 import os
+import pwd
 import resource
 import shutil
 import signal
@@ -185,8 +186,9 @@ class Sendmail(OutboxTest):
                 self.outbox.wait_empty()
 
     def test_the_name_that_the_caller_gives(self):
+        caller = f'"CronDaemon" <{pwd.getpwuid(os.getuid()).pw_name}@example.com>'.encode()
         for count, (arguments, data, wanted) in enumerate((
-                (["-FCronDaemon", "root"], b"", b'"CronDaemon" <root@example.com>'),
+                (["-FCronDaemon", "root"], b"", caller),
                 (["-F", 'A "b" C', "-f", "f@other.example", "root"], b"", b'"A \\"b\\" C" <f@other.example>'),
                 (["-FCronDaemon", "root"], b"From: root (Cron Daemon)\n", b"root (Cron Daemon)")), 1):
             self.outbox.sendmail(*arguments, data=data + b"Subject: x\n\nText\n")
