@@ -26,21 +26,21 @@ static const struct {
     const char *what;
     const char *remedy;
 } class_words[] = {
-    {CLASS_NONE,                "an administrator stopped it",             NULL                                       },
-    { CLASS_SENDER_REFUSED,     "it refuses our senders",                  "Let the provider permit the sender."      },
-    { CLASS_RECIPIENTS_REFUSED, "it refuses our recipients",               "Ask the provider why."                    },
-    { CLASS_DATA_ERROR,         "it refuses our messages",                 "Ask the provider why."                    },
-    { CLASS_AUTH_FAILED,        "it refused the login",                    "Correct the user name or the password."   },
-    { CLASS_THROTTLED,          "it asks us to be slower",                 "Lower its rate in the configuration."     },
-    { CLASS_QUOTA_EXCEEDED,     "the quota of the account is used up",
-     "Wait for it to be renewed, or raise it."                                                                        },
-    { CLASS_POLICY_REFUSED,     "its policy refuses us",                   "Settle it with the provider."             },
-    { CLASS_CONNECT_FAILED,     "it cannot be reached",                    "Check its host and port, and the network."},
-    { CLASS_TLS_FAILED,         "a secure connection does not come about",
-     "Check tls, ca-file and its certificate."                                                                        },
-    { CLASS_SERVER_TROUBLE,     "it has trouble of its own",               "Wait, or ask the provider."               },
-    { CLASS_PROTOCOL_ERROR,     "it does not speak SMTP as it should",
-     "Check its host, port and tls."                                                                                  },
+    { CLASS_NONE, "an administrator stopped it", NULL },
+    { CLASS_SENDER_REFUSED, "it refuses our senders", "Let the provider permit the sender." },
+    { CLASS_RECIPIENTS_REFUSED, "it refuses our recipients", "Ask the provider why." },
+    { CLASS_DATA_ERROR, "it refuses our messages", "Ask the provider why." },
+    { CLASS_AUTH_FAILED, "it refused the login", "Correct the user name or the password." },
+    { CLASS_THROTTLED, "it asks us to be slower", "Lower its rate in the configuration." },
+    { CLASS_QUOTA_EXCEEDED, "the quota of the account is used up",
+      "Wait for it to be renewed, or raise it." },
+    { CLASS_POLICY_REFUSED, "its policy refuses us", "Settle it with the provider." },
+    { CLASS_CONNECT_FAILED, "it cannot be reached", "Check its host and port, and the network." },
+    { CLASS_TLS_FAILED, "a secure connection does not come about",
+      "Check tls, ca-file and its certificate." },
+    { CLASS_SERVER_TROUBLE, "it has trouble of its own", "Wait, or ask the provider." },
+    { CLASS_PROTOCOL_ERROR, "it does not speak SMTP as it should",
+      "Check its host, port and tls." },
 };
 
 static void say_time(struct explanation *explanation, const char *before, int64_t at_s,
@@ -107,9 +107,10 @@ static void say_lane(struct explanation *explanation, const struct lane_view *la
         say_reply(explanation, "    it said: ", lane->reason_code, lane->reason_enhanced,
                   explanation->has_words ? lane->reason_text : NULL);
     if (is_parked)
-        strbuf_append_format(out, "    %s%s: outbox smarthost unpark %s\n",
-                             remedy != NULL ? remedy : "",
-                             remedy != NULL ? " Then run" : "To go on", lane->smarthost);
+        strbuf_append_format(
+            out, "    %s%s: outbox smarthost unpark %s\n", remedy != NULL ? remedy : "",
+            remedy != NULL ? " Then reload (kill -HUP the daemon) and run" : "To go on",
+            lane->smarthost);
 }
 
 static void say_smarthost_trouble(struct explanation *explanation, const struct spool_row *row)

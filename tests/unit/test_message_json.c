@@ -179,7 +179,7 @@ static const struct {
     {"parked",              RECIPIENT_QUEUED,    CIRCUIT_PARKED, true,
      "because it refused the login\n    it said: 535 5.7.8 bad password\n    Correct the user "
       "name or "
-      "the password. Then run: outbox smarthost unpark relay\n",                                                 "next attempt"},
+      "the password. Then reload (kill -HUP the daemon) and run: outbox smarthost unpark relay\n",                                                 "next attempt"},
     { "parked, for a user", RECIPIENT_QUEUED,    CIRCUIT_PARKED, false, "it said: 535 5.7.8 \n",
      "bad password"                                                                                                            },
     { "backing off",        RECIPIENT_QUEUED,    CIRCUIT_OPEN,   true,
