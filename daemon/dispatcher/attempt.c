@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "blob.h"
 #include "cleanup.h"
@@ -71,11 +70,10 @@ static void land(struct flight *flight)
     lane_work_settle(work, flight->count, flight->is_kept);
     if (work->is_stale)
         lane_backlog_restart(flight->lane);
-    if (work->message.recipient_count == 0 || work->is_stale) {
+    if (work->message.recipient_count == 0 || work->is_stale)
         dispatcher_work_drop(dispatcher, flight->lane, work);
-    } else {
+    else
         lane_work_requeue(flight->lane, work);
-    }
     flight_free(flight);
     dispatcher_pump(dispatcher);
 }
@@ -196,14 +194,14 @@ static struct settlement decide(const struct flight *flight, const struct delive
                                           .in_doubt_delay_s = config->in_doubt_delay_s,
                                           .is_in_doubt_held = config->is_in_doubt_held };
     int64_t now_s = clock_wall_s();
-    struct settle_question question = {
+    const struct settle_question question = {
         .recipient = recipient,
         .age_s = lane_age_s(flight->lane, flight->work->message.accepted_at_s, now_s),
         .now_s = now_s,
+        .random = recipient->result == DELIVERY_REFUSED ? lane_health_chance() : 0,
         .was_alone = order->recipient_count == 1,
     };
 
-    (void)!getrandom(&question.random, sizeof question.random, 0); /* else: no jitter */
     return settle(&policy, &question);
 }
 

@@ -20,12 +20,21 @@ enum {
         60 * 1000, /* the wall clock may jump: never sleep longer while something waits */
 };
 
-struct lane *dispatcher_lane_get(struct dispatcher *dispatcher, const char *name)
+static struct lane *find_lane(const struct dispatcher *dispatcher, const char *name)
 {
     for (size_t i = 0; i < dispatcher->lane_count; i++)
         if (strcmp(dispatcher->lanes[i]->name, name) == 0)
             return dispatcher->lanes[i];
-    struct lane *lane = lane_new(name, clock_wall_ms());
+    return NULL;
+}
+
+struct lane *dispatcher_lane_get(struct dispatcher *dispatcher, const char *name)
+{
+    struct lane *lane = find_lane(dispatcher, name);
+
+    if (lane != NULL)
+        return lane;
+    lane = lane_new(name, clock_wall_ms());
     dispatcher->lanes =
         xrealloc(dispatcher->lanes, dispatcher->lane_count + 1, sizeof *dispatcher->lanes);
     dispatcher->lanes[dispatcher->lane_count++] = lane;
@@ -364,10 +373,8 @@ size_t dispatcher_lane_count(const struct dispatcher *dispatcher)
     return dispatcher->lane_count;
 }
 
-struct lane_view dispatcher_lane(const struct dispatcher *dispatcher, size_t index)
+static struct lane_view view_of(const struct lane *lane)
 {
-    MUST(index < dispatcher->lane_count);
-    const struct lane *lane = dispatcher->lanes[index];
     struct lane_view view = {
         .smarthost = lane->name,
         .circuit = lane->circuit,
@@ -389,25 +396,28 @@ struct lane_view dispatcher_lane(const struct dispatcher *dispatcher, size_t ind
     return view;
 }
 
+struct lane_view dispatcher_lane(const struct dispatcher *dispatcher, size_t index)
+{
+    MUST(index < dispatcher->lane_count);
+    return view_of(dispatcher->lanes[index]);
+}
+
 bool dispatcher_lane_find(const struct dispatcher *dispatcher, const char *smarthost,
                           struct lane_view *ret_view)
 {
-    for (size_t i = 0; i < dispatcher->lane_count; i++) {
-        if (strcmp(dispatcher->lanes[i]->name, smarthost) != 0)
-            continue;
-        *ret_view = dispatcher_lane(dispatcher, i);
-        return dispatcher->lanes[i]->smarthost != NULL;
-    }
-    return false;
+    const struct lane *lane = find_lane(dispatcher, smarthost);
+
+    if (lane == NULL)
+        return false;
+    *ret_view = view_of(lane);
+    return lane->smarthost != NULL;
 }
 
 static struct lane *configured_lane(const struct dispatcher *dispatcher, const char *smarthost)
 {
-    for (size_t i = 0; i < dispatcher->lane_count; i++)
-        if (strcmp(dispatcher->lanes[i]->name, smarthost) == 0 &&
-            dispatcher->lanes[i]->smarthost != NULL)
-            return dispatcher->lanes[i];
-    return NULL;
+    struct lane *lane = find_lane(dispatcher, smarthost);
+
+    return lane != NULL && lane->smarthost != NULL ? lane : NULL;
 }
 
 bool dispatcher_park(struct dispatcher *dispatcher, const char *smarthost, int64_t uid)

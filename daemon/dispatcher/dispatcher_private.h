@@ -47,6 +47,8 @@ void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, st
                             const struct settlement *settlement, const char *const *to_smarthosts);
 
 /* lane_health.c */
+/* For the jitter of a delay. */
+uint32_t lane_health_chance(void);
 /* What the end of a transaction says about the smarthost. is_probe: it was the one probe of an open circuit. */
 void lane_health_note(struct dispatcher *dispatcher, struct lane *lane,
                       const struct delivery_order *order, bool is_probe);

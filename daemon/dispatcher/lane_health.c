@@ -14,7 +14,7 @@
 #include "log.h"
 #include "xalloc.h"
 
-static uint32_t chance(void)
+uint32_t lane_health_chance(void)
 {
     uint32_t random = 0;
 
@@ -81,8 +81,9 @@ static void note_trouble(struct dispatcher *dispatcher, struct lane *lane,
 {
     int64_t now_s = clock_wall_s();
     struct circuit before = lane->circuit;
-    bool is_parked_now = circuit_failed(&lane->circuit, &order->trouble,
-                                        &dispatcher->with.config->retry, now_s, chance());
+    bool is_parked_now =
+        circuit_failed(&lane->circuit, &order->trouble, &dispatcher->with.config->retry, now_s,
+                       lane_health_chance());
     bool is_news = lane->circuit.failures != before.failures || is_parked_now;
 
     if (lane->circuit.state == CIRCUIT_CLOSED || !is_news)

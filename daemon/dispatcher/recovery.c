@@ -19,14 +19,13 @@ static void answered(struct dispatcher *dispatcher)
 
 struct found_mark {
     struct recording recording;
-    struct dispatcher *dispatcher;
     unsigned slot;
 };
 
 static void on_crashed_recorded(struct spool_request *request)
 {
     struct found_mark *found = request->ctx;
-    struct dispatcher *dispatcher = found->dispatcher;
+    struct dispatcher *dispatcher = found->recording.dispatcher;
 
     if (!recording_is_stored(&found->recording))
         return;
@@ -74,7 +73,6 @@ static void record_crashed(struct dispatcher *dispatcher, unsigned slot,
 
     crashed->request.done = on_crashed_recorded;
     crashed->request.ctx = found;
-    found->dispatcher = dispatcher;
     found->slot = slot;
     found->recording = (struct recording){ .dispatcher = dispatcher,
                                            .request = &crashed->request,
