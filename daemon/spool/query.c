@@ -57,6 +57,18 @@ bool query_step(struct database *database, sqlite3_stmt *query, bool *ret_has_ro
     return true;
 }
 
+bool query_number(struct database *database, enum sql_query which, int64_t *ret_value,
+                  struct error *err)
+{
+    AUTO_QUERY sqlite3_stmt *query = query_new(database, which);
+    bool has_row = false;
+
+    if (!query_step(database, query, &has_row, err))
+        return false;
+    *ret_value = has_row ? sqlite3_column_int64(query, 0) : 0;
+    return true;
+}
+
 bool query_run(struct database *database, sqlite3_stmt *query, struct error *err)
 {
     bool has_row = true;

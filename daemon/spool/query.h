@@ -33,6 +33,9 @@ bool query_step(struct database *database, sqlite3_stmt *query, bool *ret_has_ro
                 struct error *err);
 /* To the end; rows are passed over. */
 bool query_run(struct database *database, sqlite3_stmt *query, struct error *err);
+/* The first column of the first row of a query without parameters; 0 when there is none or it is NULL. */
+bool query_number(struct database *database, enum sql_query which, int64_t *ret_value,
+                  struct error *err);
 
 /* Until the next step. NULL is NULL. */
 const char *column_text(sqlite3_stmt *query, int column);

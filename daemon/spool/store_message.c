@@ -10,13 +10,7 @@
 
 bool store_key_highest(struct store *store, int64_t *ret_key, struct error *err)
 {
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_KEY_HIGHEST);
-    bool has_row = false;
-
-    if (!query_step(&store->database, query, &has_row, err))
-        return false;
-    *ret_key = sqlite3_column_int64(query, 0);
-    return true;
+    return query_number(&store->database, SQL_MESSAGE_KEY_HIGHEST, ret_key, err);
 }
 
 bool message_find(struct store *store, const char *id, int64_t uid, int64_t *ret_key,

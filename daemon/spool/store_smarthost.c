@@ -11,18 +11,6 @@
 
 enum { SPAN_KEPT_S = 60 * 24 * 3600 };
 
-static bool read_number(struct store *store, enum sql_query which, int64_t *ret_value,
-                        struct error *err)
-{
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, which);
-    bool has_row = false;
-
-    if (!query_step(&store->database, query, &has_row, err))
-        return false;
-    *ret_value = has_row ? sqlite3_column_int64(query, 0) : 0;
-    return true;
-}
-
 /* --- Parking --- */
 
 static bool text_is_same(const char *a, const char *b)
@@ -184,8 +172,8 @@ bool store_summary(struct store *store, struct spool_request *request, struct er
     int64_t pages = 0;
 
     if (!smarthosts_parked(store, summary, err) ||
-        !read_number(store, SQL_MESSAGE_OLDEST_OPEN, &oldest_ms, err) ||
-        !read_number(store, SQL_PAGE_COUNT, &pages, err))
+        !query_number(&store->database, SQL_MESSAGE_OLDEST_OPEN, &oldest_ms, err) ||
+        !query_number(&store->database, SQL_PAGE_COUNT, &pages, err))
         return false;
     for (size_t i = 0; i < summary->smarthost_count; i++)
         if (!spans_of(store, &summary->smarthosts[i], clock_wall_s() - SPAN_KEPT_S, err))

@@ -39,18 +39,6 @@ static bool run_for(struct store *store, enum sql_query which, int64_t key, int6
     return true;
 }
 
-static bool read_number(struct store *store, enum sql_query which, int64_t *ret_value,
-                        struct error *err)
-{
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, which);
-    bool has_row = false;
-
-    if (!query_step(&store->database, query, &has_row, err))
-        return false;
-    *ret_value = has_row ? sqlite3_column_int64(query, 0) : 0;
-    return true;
-}
-
 /* --- Steps: each does a little and says what that cost, in rows touched; 0: there was nothing to do --- */
 
 static bool loose_body_find(struct store *store, int64_t *ret_key, struct error *err)
@@ -229,7 +217,7 @@ static bool vacuum(struct store *store, const struct spool_upkeep *upkeep, int64
 
     if (!upkeep->is_idle)
         return true;
-    if (!read_number(store, SQL_FREELIST_COUNT, &pages, err))
+    if (!query_number(&store->database, SQL_FREELIST_COUNT, &pages, err))
         return false;
     if (pages * store->database.page_size <= FREE_BYTES_KEPT)
         return true;
