@@ -1,7 +1,6 @@
 /* Joins the parts of the daemon on the main thread. What each part does stands in its own header. */
 #include "server.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
@@ -296,9 +295,9 @@ int server_run(const struct config *config)
         log_line(LOG_LEVEL_ERROR, "start", "%s", err.text);
     }
     stop(&server);
-    if (is_started)
+    if (is_started) {
         log_line(LOG_LEVEL_INFO, "stop", "done");
-    if (is_started)
         return EXIT_STATUS_OK;
+    }
     return err.code == ERROR_CONFIG ? EXIT_STATUS_CONFIG : EXIT_STATUS_START;
 }

@@ -33,7 +33,8 @@ json_t *json_escaped(const char *text)
     return value != NULL ? value : json_text(text);
 }
 
-json_t *json_time(int64_t unix_s)
+/* RFC 3339 in UTC; 0 becomes null. */
+static json_t *json_time(int64_t unix_s)
 {
     char text[WHEN_RFC3339_SIZE];
 
@@ -111,7 +112,7 @@ size_t message_row_count(const struct spool_row *rows, size_t count)
     return same;
 }
 
-enum recipient_state message_rows_state(const struct spool_row *rows, size_t count)
+static enum recipient_state message_rows_state(const struct spool_row *rows, size_t count)
 {
     unsigned counts[RECIPIENT_STATE_COUNT] = { 0 };
 

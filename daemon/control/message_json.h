@@ -17,8 +17,6 @@ struct spool_row;
 json_t *json_text(const char *text);
 /* The same for what is escaped already (replies): escapes only if it is not valid UTF-8 all the same. */
 json_t *json_escaped(const char *text);
-/* RFC 3339 in UTC; 0 becomes null. */
-json_t *json_time(int64_t unix_s);
 
 /* dispatcher_lane_find, or a test's. */
 typedef bool lane_find_fn(const struct dispatcher *dispatcher, const char *smarthost,
@@ -38,7 +36,6 @@ struct row_outlook row_outlook(const struct spool_row *row, const struct json_co
 
 /* The rows of one message: how many there are from the start of rows on. */
 size_t message_row_count(const struct spool_row *rows, size_t count);
-enum recipient_state message_rows_state(const struct spool_row *rows, size_t count);
 json_t *message_json(const struct spool_row *rows, size_t count,
                      const struct json_context *context);
 json_t *event_json(const struct spool_event *event);
