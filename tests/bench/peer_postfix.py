@@ -37,6 +37,7 @@ TUNED = {
 
 class PostfixPeer(Subject):
     relays = True
+    relay_messages = (1000, 5000)
     settings = {}
 
     def __init__(self, bindir, peers_folder):

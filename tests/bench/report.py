@@ -1,52 +1,11 @@
 """Turns the records of a bench run into medians, ratios and tables."""
 
-import collections
 import statistics
 
-BASE = "outboxd"
-CEILING = "sink"  # of the tools, no rival: no ratios
+from figures import BASE, CEILING, case_of, case_text
 
-# test, measure, label, how to print it. A ratio is outboxd's figure by the other's, of the same round.
-Measure = collections.namedtuple("Measure", "test field label digits")
-MEASURES = (
-    Measure("accept", "rate", "messages/s", 0),
-    Measure("accept", "p50_ms", "p50 ms", 2),
-    Measure("accept", "p99_ms", "p99 ms", 2),
-    Measure("accept", "cpu_ms_per_message", "cpu ms/message", 3),
-    Measure("relay", "rate", "messages/s", 0),
-    Measure("relay", "cpu_ms_per_message", "cpu ms/message", 3),
-    Measure("relay", "loaded_kib", "peak memory KiB", 0),
-    Measure("syncs", "syncs_per_message", "syncs/message", 3),
-    Measure("memory", "idle_kib", "idle KiB", 0),
-    Measure("memory", "loaded_kib", "peak KiB", 0),
-    Measure("memory", "processes", "processes idle", 0),
-    Measure("memory", "idle_cpu_ms_per_s", "idle cpu ms/s", 2),
-)
-TITLES = {
-    "accept": "Durable acceptance, delivery paused",
-    "relay": "Accept and deliver, from the first submission to the last delivery",
-    "syncs": "Syncs per message, under strace, connections reused",
-    "memory": "Memory (sum over processes; shared pages count once per process)",
-}
 FIGURE_WIDTH = 27
 RATIO_WIDTH = 16
-
-
-def case_of(record):
-    """What makes figures comparable: the same work."""
-    return tuple((key, record[key]) for key in ("clients", "per_session", "delivering") if key in record)
-
-
-def case_text(case):
-    fields = dict(case)
-    words = []
-    if "clients" in fields:
-        words.append(f"{fields['clients']} client{'s' if fields['clients'] > 1 else ''}")
-    if "per_session" in fields:
-        words.append("one per connection" if fields["per_session"] == 1 else f"{fields['per_session']} per connection")
-    if "delivering" in fields:
-        words.append("delivering" if fields["delivering"] else "paused")
-    return ", ".join(words)
 
 
 def figures(records, measure):
@@ -65,9 +24,9 @@ def ratio(base, other):
     return statistics.median(pairs) if pairs else None
 
 
-def summarise(records):
+def summarise(records, modules):
     rows = []
-    for measure in MEASURES:
+    for measure in [measure for module in modules.values() for measure in module.MEASURES]:
         for case, by_subject in figures(records, measure).items():
             row = {"test": measure.test, "measure": measure.field, **dict(case), "subjects": {}, "ratios": {}}
             for subject, rounds in by_subject.items():
@@ -88,12 +47,21 @@ def problems(records):
         where = f"{record.get('subject')}, {record['test']}, {case_text(case_of(record)) or 'run'}"
         if record["test"] == "error":
             found.append(f"{where}: {record['problem']}")
-        elif record["test"] in ("accept", "relay") and (record["failed"] or record["problem"]):
-            found.append(f"{where}: {record['failed']} failed: {record['problem']}")
-        if record["test"] == "relay" and (record["delivered"] != record["acknowledged"] or record["repeats"]):
+        elif record.get("failed") or record.get("problem"):
+            found.append(f"{where}: {record.get('failed')} failed: {record.get('problem')}")
+        if "delivered" in record and (record["delivered"] != record["acknowledged"] or record.get("repeats")):
             found.append(f"{where}: {record['acknowledged']} acknowledged, {record['delivered']} delivered, "
-                         f"{record['repeats']} repeated")
+                         f"{record.get('repeats')} repeated")
     return found
+
+
+def check_goals(summary, modules):
+    """One row per goal; reached is None where this run can't tell."""
+    rows = []
+    for goal in [goal for module in modules.values() for goal in getattr(module, "GOALS", ())]:
+        text, reached = goal.measured(summary)
+        rows.append({"goal": goal.text, "measured": text, "reached": reached})
+    return rows
 
 
 def figure_text(figure, digits):
@@ -103,19 +71,18 @@ def figure_text(figure, digits):
     return text
 
 
-def show_test(test, rows, out):
+def show_test(title, labels, rows, out):
+    """labels: field -> Measure"""
     names = []
     for row in rows:
         names += [name for name in row["subjects"] if name not in names]
     others = [name for name in names if name not in (BASE, CEILING)] if BASE in names else []
-    print(f"\n{TITLES[test]}", file=out)
+    print(f"\n{title}", file=out)
     header = "".join(f"{name:>{FIGURE_WIDTH}}" for name in names)
     print(f"  {'':18}{header}" + "".join(f"{'/' + name:>{RATIO_WIDTH}}" for name in others), file=out)
-    labels = {measure.field: measure for measure in MEASURES if measure.test == test}
     cases = {}
     for row in rows:
-        case = tuple((key, row[key]) for key in ("clients", "per_session", "delivering") if key in row)
-        cases.setdefault(case, []).append(row)
+        cases.setdefault(case_of(row), []).append(row)
     for case, members in cases.items():
         if case:
             print(f" {case_text(case)}", file=out)
@@ -129,17 +96,30 @@ def show_test(test, rows, out):
                   file=out)
 
 
-def show(result, out):
+def show_goals(goals, out):
+    words = {True: "yes", False: "NO", None: "-"}
+    rows = [("goal", "measured", "reached"), *((row["goal"], row["measured"], words[row["reached"]]) for row in goals)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    print(file=out)
+    for goal, measured, reached in rows:
+        print(f"{goal:{widths[0]}} | {measured:{widths[1]}} | {reached}", file=out)
+
+
+def show(result, modules, out):
     about = result["machine"]
     print(f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, {about['filesystem']}; "
-          f"{result['size_bytes']} byte messages, {result['extent']['rounds']} rounds, {result['seconds']:.0f} s. "
+          f"{result['size_bytes']} byte messages, {max(result['rounds'].values())} rounds, {result['seconds']:.0f} s. "
           f"Median (min-max); /x is outboxd by x within a round.", file=out)
     if about["filesystem"] == "tmpfs":
         print("The spool is in memory: syncs cost nothing here, and the figures say little.", file=out)
-    for test in TITLES:
-        rows = [row for row in result["summary"] if row["test"] == test]
-        if rows:
-            show_test(test, rows, out)
+    for module in modules.values():
+        for test, title in module.TITLES.items():
+            rows = [row for row in result["summary"] if row["test"] == test]
+            labels = {measure.field: measure for measure in module.MEASURES if measure.test == test}
+            if rows:
+                show_test(title, labels, rows, out)
+    if result["goals"]:
+        show_goals(result["goals"], out)
     print(file=out)
     for note in result["notes"]:
         print(note, file=out)

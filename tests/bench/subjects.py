@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,7 @@ import time
 CLIENTS_MAX = 200
 START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 30
+STALL_S = 20         # nothing delivered for so long: the rest never will be
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -80,8 +82,11 @@ class Subject:
 
     name = ""
     note = ""           # for the legend below the tables
+    accepts = True      # whether it takes part in the measurement of acceptance
     relays = False      # whether it takes part in the end-to-end measurement
-    rounds_max = None   # fewer rounds than the others
+    rounds_max = None   # fewer rounds of acceptance than the others
+    relay_rounds_max = None
+    relay_messages = (None, None)   # fewer messages end to end than the others: quick, full
     command_prefix = ()  # of the program: strace, for one
 
     def __init__(self, bindir, peers_folder):
@@ -198,3 +203,37 @@ class Ceiling(Program):
     def command(self, folder, sink):
         self.address = f"unix:{self.runtime}/submit.sock"
         return [str(self.bindir / self.program), self.address]
+
+
+class Sink:
+    """bench-sink on a port of its own; its counters are read from a mapped file."""
+
+    FIELDS = ("messages", "bytes", "first_ns", "last_ns", "sessions", "repeats", "live")
+
+    def __init__(self, bindir, folder, expected, *options):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "sink.counters"
+        command = [bindir / "bench-sink", "-q", "-u", str(expected), "-m", self.path, *options, "127.0.0.1:0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.port = int(line.rsplit(":", 1)[1])
+
+    def counters(self):
+        size = 8 * len(self.FIELDS)
+        return dict(zip(self.FIELDS, struct.unpack(f"{len(self.FIELDS)}Q", self.path.read_bytes()[:size])))
+
+    def wait_for(self, messages, deadline):
+        """Until so many arrived, or until nothing more comes."""
+        last, last_change = -1, time.monotonic()
+        while True:
+            count = self.counters()["messages"]
+            now = time.monotonic()
+            if count != last:
+                last, last_change = count, now
+            if count >= messages or now > deadline or now - last_change > STALL_S:
+                return
+            time.sleep(0.005)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.communicate()
