@@ -5,6 +5,12 @@ add_executable(bench-sink bench/sink.c bench/receiver.c bench/endpoint.c)
 target_link_libraries(bench-sink PRIVATE common warnings)
 add_executable(bench-bound bench/bound.c bench/receiver.c bench/endpoint.c)
 target_link_libraries(bench-bound PRIVATE common PkgConfig::SQLITE warnings)
+# TLS for the programs that speak SMTP.
+add_library(bench_stream STATIC bench/stream.c)
+target_link_libraries(bench_stream PRIVATE common PkgConfig::OPENSSL warnings)
+foreach(program bench-load bench-sink bench-bound)
+  target_link_libraries(${program} PRIVATE bench_stream)
+endforeach()
 
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 add_test(NAME bench-smoke

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "strbuf.h"
+#include "stream.h"
 #include "xalloc.h"
 
 enum {
@@ -31,6 +32,7 @@ static const uint64_t pause_failed_ns = 20000000;
 
 enum step {
     STEP_RESTING, /* no connection */
+    STEP_PAUSING, /* between two messages of a session */
     STEP_BANNER,
     STEP_HELLO,
     STEP_MAIL,
@@ -41,7 +43,7 @@ enum step {
 };
 
 struct client {
-    int fd;
+    struct stream stream; /* fd -1: no connection */
     enum step step;
     bool is_writing; /* registered for EPOLLOUT */
     long sent;       /* messages begun in this session */
@@ -59,8 +61,9 @@ static struct {
     const struct load_plan *plan;
     struct load_result *result;
     struct strbuf body;
+    struct ssl_ctx_st *tls; /* NULL: in clear */
     int epoll_fd;
-    TAILQ_HEAD(, client) resting;
+    TAILQ_HEAD(, client) resting; /* and pausing */
 } load;
 
 static uint64_t now_ns(void)
@@ -77,14 +80,19 @@ static void note_problem(const char *text)
         (void)snprintf(load.result->first_problem, sizeof load.result->first_problem, "%s", text);
 }
 
-static void client_rest(struct client *client, uint64_t pause_ns)
+static void client_sleep(struct client *client, enum step step, uint64_t pause_ns)
 {
-    if (client->fd >= 0)
-        (void)close(client->fd);
-    client->fd = -1;
-    client->step = STEP_RESTING;
+    client->step = step;
     client->wake_ns = now_ns() + pause_ns;
     TAILQ_INSERT_TAIL(&load.resting, client, entry);
+}
+
+static void client_rest(struct client *client, uint64_t pause_ns)
+{
+    stream_done(&client->stream);
+    if (client->step == STEP_PAUSING)
+        TAILQ_REMOVE(&load.resting, client, entry);
+    client_sleep(client, STEP_RESTING, pause_ns);
 }
 
 /* What was under way did not succeed. */
@@ -107,7 +115,7 @@ static void watch_writing(struct client *client, bool is_writing)
     if (is_writing)
         event.events = EPOLLIN | EPOLLOUT;
     client->is_writing = is_writing;
-    (void)epoll_ctl(load.epoll_fd, EPOLL_CTL_MOD, client->fd, &event);
+    (void)epoll_ctl(load.epoll_fd, EPOLL_CTL_MOD, client->stream.fd, &event);
 }
 
 static void output_advance(struct iovec output[2], size_t written)
@@ -123,8 +131,9 @@ static void output_advance(struct iovec output[2], size_t written)
 /* A write that fails is found out by the next read. */
 static void client_flush(struct client *client)
 {
+    stream_shake_hands(&client->stream);
     while (client->output[0].iov_len + client->output[1].iov_len > 0) {
-        ssize_t n = writev(client->fd, client->output, 2);
+        ssize_t n = stream_write(&client->stream, client->output);
         if (n < 0) {
             watch_writing(client, errno == EAGAIN);
             return;
@@ -156,17 +165,22 @@ __attribute__((format(printf, 3, 4))) static void client_say(struct client *clie
 static void client_dial(struct client *client)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
+    int fd = endpoint_connect(&load.plan->endpoint);
 
     client->sent = 0;
     client->input_len = 0;
-    client->is_writing = false;
-    client->fd = endpoint_connect(&load.plan->endpoint);
-    if (client->fd < 0 && errno == EAGAIN) {
+    client->output[0].iov_len = client->output[1].iov_len = 0;
+    client->is_writing =
+        load.plan->is_tls; /* once connected: the handshake begins with the client */
+    stream_init(&client->stream, fd, fd >= 0 ? load.tls : NULL);
+    if (fd < 0 && errno == EAGAIN) {
         client_rest(client, pause_full_backlog_ns);
         return;
     }
+    if (client->is_writing)
+        event.events |= EPOLLOUT;
     client->step = STEP_BANNER;
-    if (client->fd < 0 || epoll_ctl(load.epoll_fd, EPOLL_CTL_ADD, client->fd, &event) != 0) {
+    if (fd < 0 || epoll_ctl(load.epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         client_fail(client, strerror(errno));
         return;
     }
@@ -182,8 +196,7 @@ static bool is_all_begun(void)
 static void client_quit(struct client *client)
 {
     client_say(client, STEP_RESTING, "QUIT\r\n");
-    (void)close(client->fd);
-    client->fd = -1;
+    stream_done(&client->stream);
     if (!is_all_begun())
         client_dial(client);
 }
@@ -229,12 +242,19 @@ static void on_rcpt_reply(struct client *client)
         client_say(client, STEP_DATA, "DATA\r\n");
 }
 
+static struct load_times *times_of(const struct client *client)
+{
+    return &load.result->times[client->sequence - load.plan->first_sequence];
+}
+
 static void on_data_reply(struct client *client)
 {
     int len =
         snprintf(client->command, sizeof client->command, "X-Bench-Seq: %ld\r\n", client->sequence);
 
     client->step = STEP_BODY;
+    if (load.result->times != NULL)
+        times_of(client)->dot_ns = now_ns();
     client_write(client, (size_t)len, true);
 }
 
@@ -244,19 +264,21 @@ static void on_final_reply(struct client *client)
 
     load.result->end_ns = now;
     load.result->latency_ns[load.result->acknowledged++] = now - client->begin_ns;
-    client_begin(client);
+    if (load.result->times != NULL)
+        times_of(client)->reply_ns = now;
+    if (load.plan->pause_ms > 0)
+        client_sleep(client, STEP_PAUSING, (uint64_t)load.plan->pause_ms * 1000000u);
+    else
+        client_begin(client);
 }
 
 static const struct {
     int expected; /* the reply that leads on */
     void (*on_reply)(struct client *client);
 } steps[STEP_COUNT] = {
-    [STEP_BANNER] = {220,  on_banner     },
-      [STEP_HELLO] = { 250, client_begin  },
-    [STEP_MAIL] = { 250, on_mail_reply },
-      [STEP_RCPT] = { 250, on_rcpt_reply },
-    [STEP_DATA] = { 354, on_data_reply },
-      [STEP_BODY] = { 250, on_final_reply},
+    [STEP_BANNER] = { 220, on_banner },   [STEP_HELLO] = { 250, client_begin },
+    [STEP_MAIL] = { 250, on_mail_reply }, [STEP_RCPT] = { 250, on_rcpt_reply },
+    [STEP_DATA] = { 354, on_data_reply }, [STEP_BODY] = { 250, on_final_reply },
 };
 
 static void on_line(struct client *client, const char *line)
@@ -271,10 +293,10 @@ static void on_line(struct client *client, const char *line)
         client_fail(client, line);
 }
 
-/* Stops when a reply ended the session: the client may already have a new one. */
-static void client_take_lines(struct client *client)
+/* false when a reply ended the session: the client may already have a new one. */
+static bool client_take_lines(struct client *client)
 {
-    int fd = client->fd;
+    int fd = client->stream.fd;
     long session = load.result->sessions;
     size_t pos = 0;
 
@@ -286,26 +308,36 @@ static void client_take_lines(struct client *client)
         *end = '\0';
         pos += (size_t)(end - line) + 1;
         on_line(client, line);
-        if (client->fd != fd || load.result->sessions != session)
-            return;
+        if (client->stream.fd != fd || load.result->sessions != session)
+            return false;
     }
     client->input_len -= pos;
     (void)memmove(client->input, client->input + pos, client->input_len);
+    return true;
+}
+
+/* false: the session is gone, or there is nothing more to read. */
+static bool client_take(struct client *client)
+{
+    ssize_t n = stream_read(&client->stream, client->input + client->input_len,
+                            sizeof client->input - client->input_len);
+
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0) {
+        client_fail(client, n < 0 ? strerror(errno) : "the peer closed the connection");
+        return false;
+    }
+    client->input_len += (size_t)n;
+    return client_take_lines(client);
 }
 
 static void client_read(struct client *client)
 {
-    ssize_t n = read(client->fd, client->input + client->input_len,
-                     sizeof client->input - client->input_len);
+    bool is_more = true;
 
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n <= 0) {
-        client_fail(client, n < 0 ? strerror(errno) : "the peer closed the connection");
-        return;
-    }
-    client->input_len += (size_t)n;
-    client_take_lines(client);
+    while (is_more)
+        is_more = client_take(client) && stream_has_more(&client->stream);
 }
 
 static void wake_resting(void)
@@ -317,7 +349,10 @@ static void wake_resting(void)
         struct client *next = TAILQ_NEXT(client, entry);
         if (client->wake_ns <= now) {
             TAILQ_REMOVE(&load.resting, client, entry);
-            client_dial(client);
+            if (client->step == STEP_PAUSING)
+                client_begin(client);
+            else
+                client_dial(client);
         }
         client = next;
     }
@@ -373,8 +408,11 @@ void load_run(const struct load_plan *plan, struct load_result *ret_result)
 
     (void)memset(ret_result, 0, sizeof *ret_result);
     ret_result->latency_ns = xcalloc((size_t)plan->message_count, sizeof *ret_result->latency_ns);
+    if (plan->keeps_times)
+        ret_result->times = xcalloc((size_t)plan->message_count, sizeof *ret_result->times);
     load.plan = plan;
     load.result = ret_result;
+    load.tls = plan->is_tls ? stream_client_context_new() : NULL;
     load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     TAILQ_INIT(&load.resting);
     make_body(plan);
@@ -382,15 +420,13 @@ void load_run(const struct load_plan *plan, struct load_result *ret_result)
     ret_result->end_ns = ret_result->begin_ns;
     uint64_t deadline_ns = ret_result->begin_ns + (uint64_t)plan->time_limit_ms * 1000000u;
     for (long i = 0; i < plan->client_count; i++) {
-        clients[i].fd = -1;
         client_dial(&clients[i]);
     }
     while (!is_over(deadline_ns))
         turn();
-    for (long i = 0; i < plan->client_count; i++) {
-        if (clients[i].fd >= 0)
-            (void)close(clients[i].fd);
-    }
+    for (long i = 0; i < plan->client_count; i++)
+        stream_done(&clients[i].stream);
     (void)close(load.epoll_fd);
+    stream_context_free(load.tls);
     strbuf_done(&load.body);
 }

@@ -15,10 +15,18 @@ struct load_plan {
     long size_bytes;
     long time_limit_ms;
     long first_sequence; /* of the X-Bench-Seq field, which makes every message different */
+    long pause_ms;       /* of a client between two messages of a session */
     bool is_lmtp;
     bool is_pipelining; /* MAIL, RCPT and DATA in one write */
+    bool is_tls;        /* from the first byte */
+    bool keeps_times;   /* fills in the result's times */
     const char *sender;
     const char *recipient;
+};
+
+struct load_times {
+    uint64_t dot_ns;   /* CLOCK_MONOTONIC: the body with its dot is about to be written */
+    uint64_t reply_ns; /* 0: none came, or it refused */
 };
 
 struct load_result {
@@ -26,10 +34,11 @@ struct load_result {
     long acknowledged;
     long failed;
     long sessions;
-    long sessions_failed; /* refused, or ended before the first MAIL */
-    uint64_t begin_ns;    /* CLOCK_MONOTONIC */
-    uint64_t end_ns;      /* the last acknowledgement */
-    uint64_t *latency_ns; /* acknowledged of them, from MAIL to the final reply; caller frees */
+    long sessions_failed;     /* refused, or ended before the first MAIL */
+    uint64_t begin_ns;        /* CLOCK_MONOTONIC */
+    uint64_t end_ns;          /* the last acknowledgement */
+    uint64_t *latency_ns;     /* acknowledged of them, from MAIL to the final reply; caller frees */
+    struct load_times *times; /* by sequence; NULL unless the plan keeps them; caller frees */
     char first_problem[256];
 };
 

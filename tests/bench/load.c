@@ -1,5 +1,6 @@
 /* bench-load: hands over a number of messages as fast as they are taken and prints one JSON object: how many, how
    fast, and the percentiles of the time from MAIL to the final reply. */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -19,13 +20,15 @@
 enum { EXIT_USAGE = 2, EXIT_INCOMPLETE = 1 };
 
 static const char usage[] =
-    "usage: bench-load [-l] [-P] [-n COUNT] [-c COUNT] [-d COUNT] [-s BYTES] [-t MS] [-b "
-    "FIRST]\n"
-    "                  [-f SENDER] [-r RECIPIENT] unix:PATH|ADDRESS:PORT\n"
+    "usage: bench-load [-l] [-P] [-T] [-n COUNT] [-c COUNT] [-d COUNT] [-s BYTES] [-t MS]\n"
+    "                  [-b FIRST] [-w MS] [-m FILE] [-f SENDER] [-r RECIPIENT]\n"
+    "                  unix:PATH|ADDRESS:PORT\n"
     "  -n  messages (100)                     -c  clients at once (1)\n"
     "  -d  messages per connection, 0 = all   -s  size of a message (4K)\n"
     "  -t  time limit (60000)                 -b  first number in X-Bench-Seq (0)\n"
-    "  -l  LMTP                               -P  MAIL, RCPT and DATA in one write\n";
+    "  -w  pause between messages, in ms (0)  -m  file that keeps the times of dot and reply\n"
+    "  -l  LMTP                               -P  MAIL, RCPT and DATA in one write\n"
+    "  -T  TLS from the first byte, any certificate\n";
 
 static bool read_number(int option, struct load_plan *plan, struct error *err)
 {
@@ -35,12 +38,13 @@ static bool read_number(int option, struct load_plan *plan, struct error *err)
         int64_t min;
         int64_t max;
     } numbers[] = {
-        {'n',  &plan->message_count,        1, 100000000},
-        { 'c', &plan->client_count,         1, 20000    },
-        { 'd', &plan->messages_per_session, 0, 100000000},
-        { 's', &plan->size_bytes,           0, 1 << 30  },
-        { 't', &plan->time_limit_ms,        1, 86400000 },
-        { 'b', &plan->first_sequence,       0, INT64_MAX},
+        { 'n', &plan->message_count, 1, 100000000 },
+        { 'c', &plan->client_count, 1, 20000 },
+        { 'd', &plan->messages_per_session, 0, 100000000 }, /* 0: all */
+        { 's', &plan->size_bytes, 0, 1 << 30 },
+        { 't', &plan->time_limit_ms, 1, 86400000 },
+        { 'w', &plan->pause_ms, 0, 86400000 },
+        { 'b', &plan->first_sequence, 0, INT64_MAX },
     };
     int64_t value = 0;
 
@@ -58,15 +62,20 @@ static bool read_number(int option, struct load_plan *plan, struct error *err)
     return fail(err, ERROR_USAGE, "unknown option");
 }
 
-static bool read_options(int argc, char **argv, struct load_plan *plan, struct error *err)
+static bool read_options(int argc, char **argv, struct load_plan *plan, const char **ret_times_file,
+                         struct error *err)
 {
     int option = 0;
 
-    while ((option = getopt(argc, argv, "lPn:c:d:s:t:b:f:r:")) != -1) {
+    while ((option = getopt(argc, argv, "lPTn:c:d:s:t:b:w:m:f:r:")) != -1) {
         if (option == 'l')
             plan->is_lmtp = true;
         else if (option == 'P')
             plan->is_pipelining = true;
+        else if (option == 'T')
+            plan->is_tls = true;
+        else if (option == 'm')
+            *ret_times_file = optarg;
         else if (option == 'f')
             plan->sender = optarg;
         else if (option == 'r')
@@ -77,6 +86,20 @@ static bool read_options(int argc, char **argv, struct load_plan *plan, struct e
     if (optind + 1 != argc)
         return fail(err, ERROR_USAGE, "one address is needed");
     return endpoint_parse(argv[optind], &plan->endpoint, err);
+}
+
+/* Pairs of 64-bit numbers, as struct load_times has them. */
+static bool write_times(const char *path, const struct load_times *times, long count,
+                        struct error *err)
+{
+    FILE *file = fopen(path, "we");
+
+    if (file == NULL)
+        return fail(err, ERROR_IO, "%s: %s", path, strerror(errno));
+    bool is_written = fwrite(times, sizeof *times, (size_t)count, file) == (size_t)count;
+    if (fclose(file) != 0 || !is_written)
+        return fail(err, ERROR_IO, "%s: %s", path, strerror(errno));
+    return true;
 }
 
 static int compare_times(const void *left, const void *right)
@@ -138,16 +161,23 @@ int main(int argc, char **argv)
         .sender = "bench@src.example",
         .recipient = "user@dest.example",
     };
+    const char *times_file = NULL;
     struct load_result result;
     struct error err = { 0 };
 
-    if (!read_options(argc, argv, &plan, &err)) {
+    if (!read_options(argc, argv, &plan, &times_file, &err)) {
         (void)fprintf(stderr, "bench-load: %s\n%s", err.text, usage);
         return EXIT_USAGE;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    plan.keeps_times = times_file != NULL;
     load_run(&plan, &result);
     print_result(&result);
+    bool is_kept =
+        times_file == NULL || write_times(times_file, result.times, plan.message_count, &err);
+    if (!is_kept)
+        (void)fprintf(stderr, "bench-load: %s\n", err.text);
     free(result.latency_ns);
-    return result.acknowledged == plan.message_count ? EXIT_SUCCESS : EXIT_INCOMPLETE;
+    free(result.times);
+    return is_kept && result.acknowledged == plan.message_count ? EXIT_SUCCESS : EXIT_INCOMPLETE;
 }

@@ -12,12 +12,14 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "endpoint.h"
 #include "error.h"
 #include "strbuf.h"
+#include "stream.h"
 #include "xalloc.h"
 
 enum { INPUT_SIZE = 65536, EVENTS_PER_TURN = 256 };
@@ -26,7 +28,7 @@ static const char end_of_data[] = "\r\n.\r\n";
 enum { END_LEN = sizeof end_of_data - 1, AT_LINE_START = 2 };
 
 struct receiver_session {
-    int fd;
+    struct stream stream;
     bool is_in_data;
     bool is_waiting;  /* for receiver_answer() */
     bool is_stepping; /* inside step(): an answer must not recurse */
@@ -42,6 +44,7 @@ struct receiver_session {
 static struct {
     struct receiver_options options;
     const struct receiver_handler *handler;
+    struct ssl_ctx_st *tls; /* NULL: in clear */
     struct receiver_counts counts;
     int epoll_fd;
     int listen_fd;
@@ -98,12 +101,8 @@ static void on_quit(struct receiver_session *session)
 }
 
 static const struct verb verbs[] = {
-    {"EHLO",  on_hello},
-    { "LHLO", on_hello},
-    { "MAIL", on_mail },
-    { "RCPT", on_rcpt },
-    { "DATA", on_data },
-    { "QUIT", on_quit },
+    { "EHLO", on_hello }, { "LHLO", on_hello }, { "MAIL", on_mail },
+    { "RCPT", on_rcpt },  { "DATA", on_data },  { "QUIT", on_quit },
 };
 
 static void on_line(struct receiver_session *session, const char *line)
@@ -183,20 +182,24 @@ static void step(struct receiver_session *session)
     (void)memmove(session->input, session->input + pos, session->input_len);
 }
 
+/* false: the session is over, or its peer does not read. What is said during a handshake waits for its end. */
 static bool flush(struct receiver_session *session)
 {
-    size_t len = session->output.len;
-    ssize_t n = len > 0 ? send(session->fd, session->output.data, len, MSG_NOSIGNAL) : 0;
-
-    strbuf_clear(&session->output);
-    return n == (ssize_t)len && !session->is_over;
+    while (session->output.len > 0) {
+        const struct iovec output[2] = { { session->output.data, session->output.len } };
+        ssize_t n = stream_write(&session->stream, output);
+        if (n <= 0)
+            break;
+        strbuf_consume(&session->output, (size_t)n);
+    }
+    return !session->is_over && (session->output.len == 0 || !stream_is_ready(&session->stream));
 }
 
 static void session_free(struct receiver_session *session)
 {
     receiver.handler->on_close(session);
     receiver.counts.live--;
-    (void)close(session->fd);
+    stream_done(&session->stream);
     strbuf_done(&session->output);
     free(session);
 }
@@ -208,7 +211,7 @@ static void session_accept(int fd)
 
     /* Not zeroed as a whole: 64 KiB of input per connection would be most of the work. */
     (void)memset(session, 0, offsetof(struct receiver_session, input));
-    session->fd = fd;
+    stream_init(&session->stream, fd, receiver.tls);
     strbuf_init(&session->output);
     receiver.counts.sessions++;
     receiver.counts.live++;
@@ -228,24 +231,33 @@ static void accept_all(void)
     }
 }
 
-static void session_read(struct receiver_session *session)
+/* false: the session is gone, or there is nothing more to read. */
+static bool session_take(struct receiver_session *session)
 {
     const int on = 1;
-    ssize_t n = recv(session->fd, session->input + session->input_len,
-                     sizeof session->input - session->input_len, 0);
+    ssize_t n = stream_read(&session->stream, session->input + session->input_len,
+                            sizeof session->input - session->input_len);
+    bool is_empty = n < 0 && (errno == EAGAIN || errno == EINTR);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) { /* also a full buffer without a line end */
-        session_free(session);
-        return;
+    if (n > 0) {
+        if (receiver.options.is_quick_ack)
+            (void)setsockopt(session->stream.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+        session->input_len += (size_t)n;
+        step(session);
     }
-    if (receiver.options.is_quick_ack)
-        (void)setsockopt(session->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-    session->input_len += (size_t)n;
-    step(session);
-    if (!flush(session))
+    if ((n <= 0 && !is_empty) || !flush(session)) { /* 0 is also a full buffer without a line end */
         session_free(session);
+        return false;
+    }
+    return !is_empty;
+}
+
+static void session_read(struct receiver_session *session)
+{
+    bool is_more = true;
+
+    while (is_more)
+        is_more = session_take(session) && stream_has_more(&session->stream);
 }
 
 void receiver_answer(struct receiver_session *session, const char *reply)
@@ -274,12 +286,19 @@ static bool watch(int fd, void *what, struct error *err)
 
 static bool start(const struct endpoint *endpoint, struct error *err)
 {
+    const char *identity = receiver.options.tls_identity;
     sigset_t ending;
 
+    if (identity != NULL) {
+        receiver.tls = stream_server_context_new(identity, err);
+        if (receiver.tls == NULL)
+            return false;
+    }
     (void)sigemptyset(&ending);
     (void)sigaddset(&ending, SIGTERM);
     (void)sigaddset(&ending, SIGINT);
     (void)sigprocmask(SIG_BLOCK, &ending, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
     receiver.signal_fd = signalfd(-1, &ending, SFD_CLOEXEC);
     receiver.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (receiver.signal_fd < 0 || receiver.epoll_fd < 0)
@@ -321,6 +340,7 @@ bool receiver_run(const struct endpoint *endpoint, const struct receiver_options
     (void)close(receiver.listen_fd);
     (void)close(receiver.signal_fd);
     (void)close(receiver.epoll_fd);
+    stream_context_free(receiver.tls);
     return true;
 }
 

@@ -23,6 +23,8 @@ struct receiver_options {
     bool is_lmtp;      /* one final reply per recipient */
     bool is_quick_ack; /* acknowledge TCP segments at once */
     bool is_refusing;  /* 451 to MAIL and RCPT */
+    const char *
+        tls_identity; /* PEM file with certificate and key: TLS from the first byte; NULL: in clear */
 };
 
 struct receiver_counts {

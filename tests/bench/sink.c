@@ -1,5 +1,6 @@
 /* bench-sink: a fast receiver that counts. Counters are mapped into a file (-m), so that a reader costs it nothing,
-   and printed as JSON at the end (SIGTERM). With -u it tells repeated messages by their X-Bench-Seq field. */
+   and printed as JSON at the end (SIGTERM). With -u it knows messages by their X-Bench-Seq field: it counts repeats,
+   and notes when each was taken (-t). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -18,16 +19,20 @@
 #include "units.h"
 #include "xalloc.h"
 
-enum { HEAD_SIZE = 4096, MAPPED_SIZE = 4096, EXIT_USAGE = 2 };
+enum { HEAD_SIZE = 4096, EXIT_USAGE = 2 };
+#define NO_SEQUENCE UINT64_MAX
 
 static const char usage[] =
-    "usage: bench-sink [-l] [-q] [-4] [-w MS] [-u COUNT] [-m FILE] unix:PATH|ADDRESS:PORT\n"
+    "usage: bench-sink [-l] [-q] [-4] [-w MS] [-u COUNT] [-m FILE] [-t FILE] [-T FILE]\n"
+    "                  unix:PATH|ADDRESS:PORT\n"
     "  -l        LMTP: one final reply per recipient\n"
     "  -q        acknowledge TCP segments at once\n"
     "  -4        answer 451 to MAIL and RCPT\n"
     "  -w MS     wait before the final 250\n"
     "  -u COUNT  count repeats of X-Bench-Seq below COUNT\n"
-    "  -m FILE   keep the counters in FILE\n";
+    "  -m FILE   keep the counters in FILE\n"
+    "  -t FILE   keep the time of each final 250 in FILE, by X-Bench-Seq (with -u)\n"
+    "  -T FILE   TLS from the first byte, with the certificate and the key in FILE\n";
 
 /* Read by bench.py: seven 64-bit numbers in this order. Times are CLOCK_MONOTONIC. */
 struct counters {
@@ -44,7 +49,8 @@ struct counters {
 struct message {
     struct receiver_session *session;
     uint64_t due_ns;
-    bool is_due; /* in the list of those that wait */
+    bool is_due;       /* in the list of those that wait */
+    uint64_t sequence; /* NO_SEQUENCE: it has none, or nobody asked */
     size_t head_len;
     TAILQ_ENTRY(message) entry;
     char head[HEAD_SIZE + 1];
@@ -54,6 +60,7 @@ static struct counters fallback;
 static struct counters *counters = &fallback;
 static unsigned char *seen;
 static uint64_t seen_count;
+static uint64_t *taken_ns; /* by sequence; NULL: not kept */
 static uint64_t wait_ns;
 static TAILQ_HEAD(, message) waiting = TAILQ_HEAD_INITIALIZER(waiting);
 
@@ -77,18 +84,21 @@ static struct message *message_of(struct receiver_session *session)
     return message;
 }
 
-static void count_repeat(const struct message *message)
+static uint64_t find_sequence(const struct message *message)
 {
     static const char field[] = "X-Bench-Seq: ";
     const char *found = strstr(message->head, field);
+    uint64_t sequence = found != NULL ? strtoull(found + sizeof field - 1, NULL, 10) : NO_SEQUENCE;
 
-    if (found == NULL)
+    return sequence < seen_count ? sequence : NO_SEQUENCE;
+}
+
+static void count_repeat(const struct message *message)
+{
+    if (message->sequence == NO_SEQUENCE)
         return;
-    uint64_t sequence = strtoull(found + sizeof field - 1, NULL, 10);
-    if (sequence >= seen_count)
-        return;
-    counters->repeats += seen[sequence];
-    seen[sequence] = 1;
+    counters->repeats += seen[message->sequence];
+    seen[message->sequence] = 1;
 }
 
 static void message_take(struct message *message)
@@ -99,6 +109,8 @@ static void message_take(struct message *message)
         counters->first_ns = now;
     counters->last_ns = now;
     counters->messages++;
+    if (taken_ns != NULL && message->sequence != NO_SEQUENCE)
+        taken_ns[message->sequence] = now;
     message->head_len = 0;
     receiver_answer(message->session, "250 2.0.0 taken\r\n");
 }
@@ -120,8 +132,8 @@ static void on_end(struct receiver_session *session)
 {
     struct message *message = message_of(session);
 
-    if (seen != NULL)
-        count_repeat(message);
+    message->sequence = seen != NULL ? find_sequence(message) : NO_SEQUENCE;
+    count_repeat(message);
     if (wait_ns == 0) {
         message_take(message);
         return;
@@ -159,46 +171,66 @@ static int on_turn(void)
 
 static const struct receiver_handler handler = { on_body, on_end, on_close, on_turn };
 
-static bool map_counters(const char *path, struct error *err)
+static bool map_numbers(const char *path, size_t size, void *ret_numbers, struct error *err)
 {
     AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-    if (fd < 0 || ftruncate(fd, MAPPED_SIZE) != 0)
+    if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
         return fail(err, ERROR_IO, "%s: %s", path, strerror(errno));
-    void *page = mmap(NULL, MAPPED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (page == MAP_FAILED)
+    void *numbers = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (numbers == MAP_FAILED)
         return fail(err, ERROR_IO, "%s: %s", path, strerror(errno));
-    counters = page;
+    (void)memcpy(ret_numbers, &numbers, sizeof numbers);
     return true;
 }
 
-static bool read_options(int argc, char **argv, struct receiver_options *ret_options,
-                         struct error *err)
+struct choices {
+    struct receiver_options receiver;
+    const char *counters_file;
+    const char *times_file;
+};
+
+static bool read_options(int argc, char **argv, struct choices *choices, struct error *err)
 {
     int64_t number = 0;
     int option = 0;
 
-    while ((option = getopt(argc, argv, "lq4w:u:m:")) != -1) {
+    while ((option = getopt(argc, argv, "lq4w:u:m:t:T:")) != -1) {
         if (strchr("wu", option) != NULL && !units_parse_count(optarg, &number, err))
             return false;
-        if (option == 'l') {
-            ret_options->is_lmtp = true;
-        } else if (option == 'q') {
-            ret_options->is_quick_ack = true;
-        } else if (option == '4') {
-            ret_options->is_refusing = true;
-        } else if (option == 'w') {
+        if (option == 'l')
+            choices->receiver.is_lmtp = true;
+        else if (option == 'q')
+            choices->receiver.is_quick_ack = true;
+        else if (option == '4')
+            choices->receiver.is_refusing = true;
+        else if (option == 'T')
+            choices->receiver.tls_identity = optarg;
+        else if (option == 'w')
             wait_ns = (uint64_t)number * 1000000;
-        } else if (option == 'u') {
+        else if (option == 'u')
             seen_count = (uint64_t)number;
-            seen = xcalloc(seen_count, 1);
-        } else if (option != 'm') {
+        else if (option == 'm')
+            choices->counters_file = optarg;
+        else if (option == 't')
+            choices->times_file = optarg;
+        else
             return fail(err, ERROR_USAGE, "unknown option");
-        } else if (!map_counters(optarg, err)) {
-            return false;
-        }
     }
+    if (choices->times_file != NULL && seen_count == 0)
+        return fail(err, ERROR_USAGE, "-t needs -u");
     return optind + 1 == argc || fail(err, ERROR_USAGE, "one address is needed");
+}
+
+static bool prepare(const struct choices *choices, struct error *err)
+{
+    if (seen_count > 0)
+        seen = xcalloc(seen_count, 1);
+    if (choices->counters_file != NULL &&
+        !map_numbers(choices->counters_file, sizeof *counters, &counters, err))
+        return false;
+    return choices->times_file == NULL ||
+           map_numbers(choices->times_file, seen_count * sizeof *taken_ns, &taken_ns, err);
 }
 
 static void print_counters(void)
@@ -213,13 +245,13 @@ static void print_counters(void)
 
 int main(int argc, char **argv)
 {
-    struct receiver_options options = { 0 };
+    struct choices choices = { 0 };
     struct endpoint endpoint;
     struct error err = { 0 };
 
-    if (!read_options(argc, argv, &options, &err) ||
+    if (!read_options(argc, argv, &choices, &err) || !prepare(&choices, &err) ||
         !endpoint_parse(argv[optind], &endpoint, &err) ||
-        !receiver_run(&endpoint, &options, &handler, &err)) {
+        !receiver_run(&endpoint, &choices.receiver, &handler, &err)) {
         (void)fprintf(stderr, "bench-sink: %s\n%s", err.text, usage);
         return EXIT_USAGE;
     }

@@ -5,9 +5,13 @@ smoke.py BENCH-LOAD BENCH-SINK BENCH-BOUND
 
 import json
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fakes"))
+import certificates  # noqa: E402
 
 MESSAGES = 200
 
@@ -77,6 +81,41 @@ def check_manners(load_program, sink_program):
     expect("LMTP", (lmtp["acknowledged"], sink.report["messages"]), (MESSAGES, MESSAGES))
 
 
+def check_tls(load_program, sink_program, scratch):
+    identity = scratch / "identity.pem"
+    identity.write_text("".join(path.read_text() for path in certificates.make_certificate(scratch)))
+    for options in (["-c", "10", "-d", "7"], ["-c", "4", "-d", "0", "-P"], ["-c", "2", "-d", "0", "-s", "100K"]):
+        with Receiver(sink_program, "-u", str(MESSAGES), "-T", identity, "127.0.0.1:0") as sink:
+            sent = load(load_program, sink.address, "-T", *options)
+            clear = load(load_program, sink.address, "-n", "1", "-t", "200")
+        name = f"TLS {' '.join(options)}"
+        expect(f"{name}: acknowledged", (sent["acknowledged"], sent["failed"]), (MESSAGES, 0))
+        expect(f"{name}: received", (sink.report["messages"], sink.report["repeats"]), (MESSAGES, 0))
+        expect(f"{name}: in clear", clear["acknowledged"], 0)
+    with Receiver(sink_program, "127.0.0.1:0") as sink:
+        expect("TLS to a sink in clear", load(load_program, sink.address, "-T", "-t", "200")["acknowledged"], 0)
+
+
+def read_numbers(path):
+    data = path.read_bytes()
+    return struct.unpack(f"{len(data) // 8}Q", data)
+
+
+def check_times(load_program, sink_program, scratch):
+    """A client that pauses: dot, taken, reply, pause, next dot; by one clock in both programs."""
+    count, pause_ms = 20, 3
+    taken, sent = scratch / "taken", scratch / "sent"
+    with Receiver(sink_program, "-u", str(count), "-t", taken, "127.0.0.1:0") as sink:
+        result = load(load_program, sink.address, "-n", str(count), "-d", "0", "-w", str(pause_ms), "-m", sent)
+    expect("times: acknowledged", (result["acknowledged"], result["sessions"]), (count, 1))
+    numbers = read_numbers(sent)
+    rows = list(zip(numbers[::2], read_numbers(taken), numbers[1::2]))
+    expect("times: noted", len(rows), count)
+    for row, after in zip(rows, rows[1:]):
+        expect("times: order", 0 < row[0] <= row[1] <= row[2], True)
+        expect("times: pause", after[0] - row[2] >= pause_ms * 1_000_000, True)
+
+
 def check_bound(load_program, bound_program, scratch):
     for options in ([], ["-f"]):
         with Receiver(bound_program, *options, "-D", f"{scratch}/bound.db", f"unix:{scratch}/bound") as bound:
@@ -91,6 +130,8 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         check_sink(load_program, sink_program, pathlib.Path(scratch))
         check_manners(load_program, sink_program)
+        check_tls(load_program, sink_program, pathlib.Path(scratch))
+        check_times(load_program, sink_program, pathlib.Path(scratch))
         check_bound(load_program, bound_program, pathlib.Path(scratch))
     print("counts agree")
 
