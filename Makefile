@@ -47,7 +47,7 @@ test-tsan: dependencies
 
 bench bench-full: bench-programs
 bench-programs: programs
-	@$(call quietly,build.log,cmake --build build/release --parallel $(JOBS) --target bench-load bench-sink bench-bound)
+	@$(call quietly,build.log,cmake --build build/release --parallel $(JOBS) --target bench-load bench-sink bench-bound bench-spawnload)
 
 bench:
 	@python3 tests/bench/bench.py build/bin

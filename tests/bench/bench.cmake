@@ -5,6 +5,8 @@ add_executable(bench-sink bench/sink.c bench/receiver.c bench/endpoint.c)
 target_link_libraries(bench-sink PRIVATE common warnings)
 add_executable(bench-bound bench/bound.c bench/receiver.c bench/endpoint.c)
 target_link_libraries(bench-bound PRIVATE common PkgConfig::SQLITE warnings)
+add_executable(bench-spawnload bench/spawnload.c)
+target_link_libraries(bench-spawnload PRIVATE common PkgConfig::JANSSON warnings)
 # TLS for the programs that speak SMTP.
 add_library(bench_stream STATIC bench/stream.c)
 target_link_libraries(bench_stream PRIVATE common PkgConfig::OPENSSL warnings)
@@ -15,5 +17,6 @@ endforeach()
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 add_test(NAME bench-smoke
   COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/smoke.py
-          $<TARGET_FILE:bench-load> $<TARGET_FILE:bench-sink> $<TARGET_FILE:bench-bound>)
+          $<TARGET_FILE:bench-load> $<TARGET_FILE:bench-sink> $<TARGET_FILE:bench-bound>
+          $<TARGET_FILE:bench-spawnload>)
 set_tests_properties(bench-smoke PROPERTIES TIMEOUT 120 LABELS bench-smoke)

@@ -1,6 +1,6 @@
-"""Shows that load, sink and bound count right: what every figure of the bench rests on. Measures no time.
+"""Shows that load, sink, bound and spawnload count right: what every figure of the bench rests on. Measures no time.
 
-smoke.py BENCH-LOAD BENCH-SINK BENCH-BOUND
+smoke.py BENCH-LOAD BENCH-SINK BENCH-BOUND BENCH-SPAWNLOAD
 """
 
 import json
@@ -125,14 +125,28 @@ def check_bound(load_program, bound_program, scratch):
         expect("bound: groups", 1 <= bound.report["commits"] <= MESSAGES, True)
 
 
+def check_spawnload(program, scratch):
+    """Every run reads the same input from its start, and a command that fails is counted."""
+    source, target = scratch / "input", scratch / "runs"
+    source.write_text("once\n")
+    append = ["/bin/sh", "-c", f"cat >> {target}"]
+    done = subprocess.run([program, "-n", "7", "-i", source, *append], capture_output=True, text=True, timeout=60)
+    report = json.loads(done.stdout)
+    expect("spawnload: runs", (report["runs"], report["failed"], target.read_text()), (7, 0, 7 * "once\n"))
+    expect("spawnload: order", 0 < report["min_ms"] <= report["p50_ms"] <= report["max_ms"], True)
+    done = subprocess.run([program, "-n", "3", "/bin/false"], capture_output=True, text=True, timeout=60)
+    expect("spawnload: failures", (done.returncode, json.loads(done.stdout)["failed"]), (1, 3))
+
+
 def main():
-    load_program, sink_program, bound_program = sys.argv[1:]
+    load_program, sink_program, bound_program, spawnload_program = sys.argv[1:]
     with tempfile.TemporaryDirectory() as scratch:
         check_sink(load_program, sink_program, pathlib.Path(scratch))
         check_manners(load_program, sink_program)
         check_tls(load_program, sink_program, pathlib.Path(scratch))
         check_times(load_program, sink_program, pathlib.Path(scratch))
         check_bound(load_program, bound_program, pathlib.Path(scratch))
+        check_spawnload(spawnload_program, pathlib.Path(scratch))
     print("counts agree")
 
 
