@@ -2,6 +2,7 @@
 #   make          builds outboxd, outbox and sendmail into build/bin
 #   make demo     shows the main job, start to end, in a private folder
 #   make test     builds with sanitizers and runs every test
+#   make guard    counts what a message costs now and before the last commit (make test does so, too)
 #   make bench    measures speed beside the bound and, where there is one, Postfix
 #   make install  DESTDIR and PREFIX are honoured
 # What is missing on the machine is installed first, by the distribution's package manager.
@@ -13,7 +14,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 # $(call quietly,LOG,COMMAND): names what runs, shows its output only when it fails.
 quietly = echo "$(2)"; $(2) > build/$(1) 2>&1 || { cat build/$(1); exit 1; }
 
-.PHONY: all programs bench-programs demo test test-clang test-tsan bench bench-full install lint format clean dependencies
+.PHONY: all programs bench-programs demo test test-clang test-tsan guard bench bench-full install lint format clean dependencies
 
 all: programs
 
@@ -44,6 +45,10 @@ test-tsan: dependencies
 	@$(call quietly,configure-tsan.log,cmake --preset tsan)
 	@$(call quietly,build-tsan.log,cmake --build --preset tsan --parallel $(JOBS))
 	@ctest --preset tsan --parallel $(JOBS) -L threads
+
+# 77: there is nothing to compare with, which is no failure.
+guard: dependencies
+	@python3 tests/guard/guard.py || [ $$? -eq 77 ]
 
 bench bench-full: bench-programs
 bench-programs: programs

@@ -7,7 +7,7 @@ mkdir -p build
 [ build/dependencies -nt tests/dependencies.sh ] && exit 0
 
 packages="cmake gcc clang libclang-rt-14-dev libc6-dev pkgconf libevent-dev libsqlite3-dev libssl-dev libcmocka-dev
-libconfig-dev libjansson-dev libsmartcols-dev uthash-dev openssl python3 curl strace mandoc clang-format"
+libconfig-dev libjansson-dev libsmartcols-dev uthash-dev openssl python3 curl strace valgrind mandoc clang-format"
 
 if ! command -v apt-get > /dev/null 2>&1; then
     missing=
