@@ -25,10 +25,11 @@
 
 enum {
     RESOLVER_THREADS = 2,
-    SLOTS_MAX = 4096,      /* sessions to smarthosts, all lanes together */
-    STOP_FINISH_MS = 5000, /* for transactions to end by themselves */
-    STOP_CUT_MS = 1000,    /* for those that are cut off */
-    STOP_RECORD_MS = 2500, /* for their outcomes to be committed */
+    SLOTS_MAX = 4096,             /* sessions to smarthosts, all lanes together */
+    MARKS_MAX = SLOTS_MAX + 1024, /* and deliveries whose outcome waits for its commit */
+    STOP_FINISH_MS = 5000,        /* for transactions to end by themselves */
+    STOP_CUT_MS = 1000,           /* for those that are cut off */
+    STOP_RECORD_MS = 2500,        /* for their outcomes to be committed */
     STOP_CHECK_MS = 10,
     RESOLVER_GRACE_MS = 200,
 };
@@ -185,6 +186,7 @@ static bool start_engines(struct server *server, struct error *err)
     spool_history_set(server->spool, config->history_s);
     const struct delivery_options delivery = { .threads = config->workers,
                                                .slots_max = SLOTS_MAX,
+                                               .marks_max = MARKS_MAX,
                                                .state_directory = config->state_directory,
                                                .resolver = server->resolver,
                                                .chunk_wanted = on_chunk_wanted,
@@ -200,7 +202,8 @@ static bool start_doors(struct server *server, struct error *err)
                                                    .spool = server->spool,
                                                    .config = server->config,
                                                    .delivery = server->delivery,
-                                                   .slots_max = SLOTS_MAX };
+                                                   .slots_max = SLOTS_MAX,
+                                                   .marks_max = MARKS_MAX };
     server->dispatcher = dispatcher_start(&dispatcher);
     const struct intake_options intake = { .base = server->base,
                                            .mailbox = server->mailbox,

@@ -279,7 +279,7 @@ struct delivery *delivery_start_with(const struct delivery_options *options,
         delivery->workers[i].delivery = delivery;
         TAILQ_INIT(&delivery->workers[i].sessions);
     }
-    delivery->inflight = inflight_open(options->state_directory, options->slots_max, err);
+    delivery->inflight = inflight_open(options->state_directory, options->marks_max, err);
     bool is_started = delivery->inflight != NULL;
     for (unsigned i = 0; is_started && i < options->threads; i++)
         is_started = worker_start(&delivery->workers[i], i + 1, options, err);
@@ -367,13 +367,13 @@ void delivery_slot_close(struct delivery *delivery, unsigned slot)
     mailbox_post(close->worker->host.mailbox, &close->mail);
 }
 
-void delivery_slot_committed(struct delivery *delivery, unsigned slot)
+void delivery_mark_committed(struct delivery *delivery, unsigned mark)
 {
-    inflight_clear(delivery->inflight, slot);
+    inflight_clear(delivery->inflight, mark);
 }
 
-bool delivery_inflight_next(struct delivery *delivery, unsigned *slot,
+bool delivery_inflight_next(struct delivery *delivery, unsigned *mark,
                             struct inflight_mark *ret_mark)
 {
-    return inflight_next(delivery->inflight, slot, ret_mark);
+    return inflight_next(delivery->inflight, mark, ret_mark);
 }

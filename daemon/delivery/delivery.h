@@ -58,6 +58,7 @@ struct delivery_order {
     const struct config *config;              /* a reference of the order's own */
     const struct smarthost_config *smarthost; /* within config */
     unsigned slot;
+    unsigned mark; /* its number; free again with delivery_mark_committed */
 
     int64_t key; /* of the message; for the body callback and the inflight marks */
     char id[QUEUE_ID_SIZE];
@@ -105,6 +106,7 @@ void delivery_chunk_answer(struct delivery_chunk *chunk, struct blob *data);
 struct delivery_options {
     unsigned threads;
     unsigned slots_max;          /* slots are 0..slots_max-1; slot s lives on thread s % threads */
+    unsigned marks_max;          /* inflight marks are 0..marks_max-1 */
     const char *state_directory; /* for the file of inflight marks */
     struct resolver *resolver;
     delivery_chunk_wanted_fn *chunk_wanted; /* called on delivery threads */
@@ -127,9 +129,9 @@ void delivery_slot_close(struct delivery *delivery, unsigned slot);
 
 /* The inflight marks (inflight.h). An order that starts is marked as taken; when its final dot goes out, the mark
    names the recipients that the smarthost has accepted by then. Coming back clears nothing: */
-/* Clears the mark of a slot: once the outcome of its order is committed, before the next order. From any thread. */
-void delivery_slot_committed(struct delivery *delivery, unsigned slot);
-/* What an earlier process left behind, before the first order; as inflight_next(): *slot starts at 0, false at the
-   end. A mark found here stays until delivery_slot_committed(delivery, *slot - 1) or the next order of that slot. */
-bool delivery_inflight_next(struct delivery *delivery, unsigned *slot,
+/* Clears a mark: once the outcome of its order is committed, before the next order with that mark. From any thread. */
+void delivery_mark_committed(struct delivery *delivery, unsigned mark);
+/* What an earlier process left behind, before the first order; as inflight_next(): *mark starts at 0, false at the
+   end. A mark found here stays until delivery_mark_committed(delivery, *mark - 1) or the next order with it. */
+bool delivery_inflight_next(struct delivery *delivery, unsigned *mark,
                             struct inflight_mark *ret_mark);

@@ -1,6 +1,7 @@
 /* Marks of what is being delivered, so that a restart after a crash knows what is in doubt (DESIGN 4): the file
-   state-directory/inflight, one fixed place per slot, written with pwrite, not synced. Exact after a crash of the
-   process; after a power loss marks may be missing. */
+   state-directory/inflight, one fixed place per mark, written with pwrite, not synced. Exact after a crash of the
+   process; after a power loss marks may be missing. Who numbers the marks, and when a number is free again, is the
+   caller's business. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,13 +22,13 @@ struct inflight_mark {
     uint16_t numbers[INFLIGHT_NUMBERS_MAX];
 };
 
-struct inflight *inflight_open(const char *state_directory, unsigned slots, struct error *err);
+struct inflight *inflight_open(const char *state_directory, unsigned marks_max, struct error *err);
 void inflight_close(struct inflight *inflight);
-/* What an earlier process left, before the first inflight_set. *slot starts at 0; true: the mark of slot *slot - 1;
-   false: there are no more. Torn or foreign marks are passed over. There may be marks of more slots than were
-   opened, when the earlier process had more. */
-bool inflight_next(struct inflight *inflight, unsigned *slot, struct inflight_mark *ret_mark);
-/* From the thread that works on the slot. */
-void inflight_set(struct inflight *inflight, unsigned slot, const struct inflight_mark *mark);
-/* From any thread, once the outcome is committed and before the slot is used again. */
-void inflight_clear(struct inflight *inflight, unsigned slot);
+/* What an earlier process left, before the first inflight_set. *number starts at 0; true: the mark *number - 1; false:
+   there are no more. Torn or foreign marks are passed over. There may be higher numbers than were opened, when the
+   earlier process had more. */
+bool inflight_next(struct inflight *inflight, unsigned *number, struct inflight_mark *ret_mark);
+/* From the thread that works on what is marked. */
+void inflight_set(struct inflight *inflight, unsigned number, const struct inflight_mark *mark);
+/* From any thread, once the outcome is committed and before the number is used again. */
+void inflight_clear(struct inflight *inflight, unsigned number);

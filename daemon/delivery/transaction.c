@@ -35,7 +35,7 @@ static void mark(struct session *session, enum inflight_phase phase, enum fate f
     }
     mark.number_count = count <= INFLIGHT_NUMBERS_MAX ? (uint16_t)count : 0;
     (void)snprintf(mark.smarthost, sizeof mark.smarthost, "%s", order->smarthost->name);
-    inflight_set(session->host->inflight, session->slot, &mark);
+    inflight_set(session->host->inflight, order->mark, &mark);
 }
 
 /* --- Outcomes --- */

@@ -1,7 +1,8 @@
 /* One transaction from the dispatcher's side: the order, what its end means for each recipient, and the commit of
-   that. A slot stays taken until the outcome is on disk, so that its inflight mark tells the truth. Main thread. */
+   that. The slot serves the next message meanwhile; the inflight mark stays until the outcome is on disk. Main thread. */
 #include "dispatcher_private.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,16 @@
 #include "log.h"
 #include "xalloc.h"
 
+enum { MARK_NONE = UINT_MAX };
+
 /* An order under way, and then its outcome until it is committed. */
 struct flight {
     struct recording recording;
     struct dispatcher *dispatcher;
     struct lane *lane;
     struct work *work;
-    size_t slot;    /* of the lane; SIZE_MAX: none was used */
+    size_t slot;    /* of the lane, until the order is back */
+    unsigned mark;  /* MARK_NONE: no order, no mark */
     size_t count;   /* the first recipients of the work */
     bool *is_kept;  /* per recipient: still to do, here and now */
     unsigned probe; /* its number in the lane; 0: none */
@@ -37,27 +41,55 @@ static void flight_free(struct flight *flight)
 }
 
 static struct flight *flight_new(struct dispatcher *dispatcher, struct lane *lane,
-                                 struct work *work, size_t slot, size_t count)
+                                 struct work *work, size_t count)
 {
     struct flight *flight = NEW(struct flight);
 
     flight->dispatcher = dispatcher;
     flight->lane = lane;
     flight->work = work;
-    flight->slot = slot;
+    flight->mark = MARK_NONE;
     flight->count = count;
     flight->is_kept = xcalloc(count, sizeof *flight->is_kept);
     return flight;
 }
 
-static void slot_release(struct flight *flight)
+static void slot_take(struct flight *flight, size_t slot, struct delivery_order *order)
 {
-    if (flight->slot == SIZE_MAX)
+    struct lane *lane = flight->lane;
+
+    flight->slot = slot;
+    order->slot = lane->slots[slot].number;
+    lane->slots[slot].is_busy = true;
+    lane->busy_count++;
+}
+
+static void slot_release(struct flight *flight, bool has_session)
+{
+    struct lane *lane = flight->lane;
+
+    lane->slots[flight->slot].has_session = has_session;
+    lane->slots[flight->slot].is_busy = false;
+    lane->busy_count--;
+}
+
+static void mark_take(struct flight *flight, struct delivery_order *order)
+{
+    struct dispatcher *dispatcher = flight->dispatcher;
+
+    MUST(dispatcher->free_mark_count > 0);
+    flight->mark = dispatcher->free_marks[--dispatcher->free_mark_count];
+    order->mark = flight->mark;
+}
+
+static void mark_release(struct flight *flight)
+{
+    struct dispatcher *dispatcher = flight->dispatcher;
+
+    if (flight->mark == MARK_NONE)
         return;
-    struct lane_slot *slot = &flight->lane->slots[flight->slot];
-    delivery_slot_committed(flight->dispatcher->with.delivery, slot->number);
-    slot->is_busy = false;
-    flight->lane->busy_count--;
+    delivery_mark_committed(dispatcher->with.delivery, flight->mark);
+    dispatcher->free_marks[dispatcher->free_mark_count++] = flight->mark;
 }
 
 /* The transaction is over and whatever it changed is on disk: on with the rest of the message. */
@@ -66,7 +98,7 @@ static void land(struct flight *flight)
     struct dispatcher *dispatcher = flight->dispatcher;
     struct work *work = flight->work;
 
-    slot_release(flight);
+    mark_release(flight);
     lane_work_settle(work, flight->count, flight->is_kept);
     if (work->is_stale)
         lane_backlog_restart(flight->lane);
@@ -300,7 +332,7 @@ static void on_order_done(struct delivery_order *order)
         order->has_trouble && order->trouble.scope == SCOPE_CONNECTION && dispatcher->is_stopping;
 
     dispatcher->orders_out--;
-    flight->lane->slots[flight->slot].has_session = order->is_session_open;
+    slot_release(flight, order->is_session_open);
     if (is_stopped) {
         flight->lane->circuit.is_probing = false;
     } else {
@@ -310,12 +342,13 @@ static void on_order_done(struct delivery_order *order)
     shrink_slice(flight->work, order);
     struct spool_outcome *outcome = settle_order(flight, order);
     delivery_order_free(order);
-    if (outcome->recipient_count > 0) {
-        record(flight, outcome);
+    if (outcome->recipient_count == 0) {
+        spool_outcome_free(outcome);
+        land(flight);
         return;
     }
-    spool_outcome_free(outcome);
-    land(flight);
+    record(flight, outcome);
+    dispatcher_pump(dispatcher);
 }
 
 static struct delivery_order *order_new(const struct dispatcher *dispatcher,
@@ -351,19 +384,18 @@ void attempt_start(struct dispatcher *dispatcher, struct lane *lane, struct work
     if (work->slice_max > 0 && recipient_count > work->slice_max)
         recipient_count = work->slice_max;
     MUST(recipient_count > 0);
-    struct flight *flight = flight_new(dispatcher, lane, work, slot, recipient_count);
+    struct flight *flight = flight_new(dispatcher, lane, work, recipient_count);
     struct delivery_order *order = order_new(dispatcher, lane, work, recipient_count);
     order->reply_to = dispatcher->with.mailbox;
     order->done = on_order_done;
     order->ctx = flight;
-    order->slot = lane->slots[slot].number;
+    slot_take(flight, slot, order);
+    mark_take(flight, order);
     if (lane->circuit.state != CIRCUIT_CLOSED) {
         flight->probe = ++lane->probes_started;
         circuit_probe_started(&lane->circuit);
     }
     lane_work_take(lane, work);
-    lane->slots[slot].is_busy = true;
-    lane->busy_count++;
     bucket_take(&lane->rate);
     bucket_take(&lane->daily);
     dispatcher->orders_out++;
@@ -374,7 +406,7 @@ void attempt_settle_untried(struct dispatcher *dispatcher, struct lane *lane, st
                             const struct settlement *settlement, const char *const *to_smarthosts)
 {
     const struct spool_due_message *message = &work->message;
-    struct flight *flight = flight_new(dispatcher, lane, work, SIZE_MAX, message->recipient_count);
+    struct flight *flight = flight_new(dispatcher, lane, work, message->recipient_count);
     struct spool_outcome *outcome = spool_outcome_new(message->recipient_count);
 
     for (size_t i = 0; i < message->recipient_count; i++) {

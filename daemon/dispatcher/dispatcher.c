@@ -172,7 +172,7 @@ static void lane_pump(struct dispatcher *dispatcher, struct lane *lane, int64_t 
         if (set_aside(dispatcher, lane, work, now_s))
             continue;
         size_t slot = slot_for(dispatcher, lane);
-        if (slot == SIZE_MAX || !has_token(lane, now_ms))
+        if (slot == SIZE_MAX || dispatcher->free_mark_count == 0 || !has_token(lane, now_ms))
             break;
         attempt_start(dispatcher, lane, work, slot);
     }
@@ -464,6 +464,12 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *options)
     dispatcher->timer = evtimer_new(options->base, on_timer, dispatcher);
     MUST(dispatcher->timer != NULL);
     configure(dispatcher, options->config);
+    dispatcher->free_marks = xcalloc(options->marks_max, sizeof *dispatcher->free_marks);
+    while (dispatcher->free_mark_count < options->marks_max) {
+        dispatcher->free_marks[dispatcher->free_mark_count] =
+            options->marks_max - 1 - (unsigned)dispatcher->free_mark_count;
+        dispatcher->free_mark_count++;
+    }
     recovery_start(dispatcher);
     return dispatcher;
 }
@@ -505,6 +511,7 @@ void dispatcher_free(struct dispatcher *dispatcher)
     for (size_t i = 0; i < dispatcher->lane_count; i++)
         lane_free(dispatcher->lanes[i]);
     free(dispatcher->lanes);
+    free(dispatcher->free_marks);
     event_free(dispatcher->timer);
     config_unref(dispatcher->with.config);
     free(dispatcher);

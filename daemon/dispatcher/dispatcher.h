@@ -2,7 +2,8 @@
    queue. Runs on the main thread and joins spool and delivery, which do not know each other.
 
    A lane per smarthost: a circuit (queue/circuit.h), a bounded set of messages that are due (the rest stays in the
-   spool and is read back when there is room), slots for connections-max sessions, a token bucket. */
+   spool and is read back when there is room), slots for connections-max sessions, a token bucket. A slot is free for
+   the next message as soon as the transaction is over; its inflight mark is only once the outcome is on disk. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,7 @@ struct dispatcher_options {
     const struct config *config;
     struct delivery *delivery;
     unsigned slots_max; /* of the delivery module */
+    unsigned marks_max; /* the same; bounds the orders whose outcome is not committed yet */
 };
 
 /* Reads parked smarthosts from the spool, then the backlog of each lane. */

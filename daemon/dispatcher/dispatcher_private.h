@@ -16,6 +16,8 @@ struct dispatcher {
     struct lane **lanes;            /* in file order, then those of the spool only */
     size_t lane_count;
     unsigned slots_used;
+    unsigned *free_marks; /* a stack, so that few places of the file are in use */
+    size_t free_mark_count;
     struct event *timer;
     size_t orders_out;
     size_t requests_out; /* of the spool */

@@ -19,7 +19,7 @@ static void answered(struct dispatcher *dispatcher)
 
 struct found_mark {
     struct recording recording;
-    unsigned slot;
+    unsigned number;
 };
 
 static void on_crashed_recorded(struct spool_request *request)
@@ -30,7 +30,7 @@ static void on_crashed_recorded(struct spool_request *request)
     if (!recording_is_stored(&found->recording))
         return;
     /* A message that is gone had been finished. */
-    delivery_slot_committed(dispatcher->with.delivery, found->slot);
+    delivery_mark_committed(dispatcher->with.delivery, found->number);
     spool_crashed_free((struct spool_crashed *)request);
     free(found);
     answered(dispatcher);
@@ -65,7 +65,7 @@ static struct spool_crashed *crashed_new(const struct config *config,
     return crashed;
 }
 
-static void record_crashed(struct dispatcher *dispatcher, unsigned slot,
+static void record_crashed(struct dispatcher *dispatcher, unsigned number,
                            const struct inflight_mark *mark)
 {
     struct found_mark *found = NEW(struct found_mark);
@@ -73,7 +73,7 @@ static void record_crashed(struct dispatcher *dispatcher, unsigned slot,
 
     crashed->request.done = on_crashed_recorded;
     crashed->request.ctx = found;
-    found->slot = slot;
+    found->number = number;
     found->recording = (struct recording){ .dispatcher = dispatcher,
                                            .request = &crashed->request,
                                            .post = post_crashed,
@@ -133,11 +133,11 @@ static void on_summary(struct spool_request *request)
 void recovery_start(struct dispatcher *dispatcher)
 {
     struct inflight_mark mark;
-    unsigned slot = 0;
+    unsigned number = 0;
     struct spool_summary *summary = spool_summary_new();
 
-    while (delivery_inflight_next(dispatcher->with.delivery, &slot, &mark))
-        record_crashed(dispatcher, slot - 1, &mark);
+    while (delivery_inflight_next(dispatcher->with.delivery, &number, &mark))
+        record_crashed(dispatcher, number - 1, &mark);
     summary->request.reply_to = dispatcher->with.mailbox;
     summary->request.done = on_summary;
     summary->request.ctx = dispatcher;

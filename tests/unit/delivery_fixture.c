@@ -164,6 +164,7 @@ struct trial *trial_new(const struct trial_options *options)
     struct delivery_options with = {
         .threads = options->threads > 0 ? options->threads : 1,
         .slots_max = 8,
+        .marks_max = 8,
         .state_directory = directory,
         .resolver = trial->resolver,
         .chunk_wanted = on_chunk_wanted,
@@ -256,6 +257,7 @@ void trial_start(struct trial *trial, const struct trial_message *message)
     order->done = on_done;
     order->ctx = trial;
     order->slot = message->slot;
+    order->mark = message->slot;
     order->key = 1000 + (int64_t)trial->done_count;
     (void)strcpy(order->id, "0123456789ABCDEFGHJKMN");
     order->sender = xstrdup(message->sender != NULL ? message->sender : "s@x");
@@ -336,10 +338,10 @@ void check_outcome(const struct delivery_order *order, const char *expected)
 int trial_mark_phase(struct trial *trial)
 {
     struct inflight_mark mark;
-    unsigned slot = 0;
+    unsigned number = 0;
 
-    while (delivery_inflight_next(trial->delivery, &slot, &mark))
-        if (slot == 1)
+    while (delivery_inflight_next(trial->delivery, &number, &mark))
+        if (number == 1)
             return (int)mark.phase;
     return INFLIGHT_NONE;
 }

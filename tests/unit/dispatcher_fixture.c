@@ -191,6 +191,7 @@ void fixture_start(struct fixture *fixture)
         .spool = fixture->spool,
         .config = fixture->config,
         .slots_max = 100,
+        .marks_max = 100,
     };
     fixture->dispatcher = dispatcher_start(&options);
     fixture_settle(fixture);

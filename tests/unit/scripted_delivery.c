@@ -22,7 +22,7 @@
 #include "order.h"
 #include "spool.h"
 
-enum { SLOTS = 256, OUT_MAX = 256 };
+enum { SLOTS = 256, MARKS = 256, OUT_MAX = 256 };
 
 /* --- What the smarthosts know --- */
 
@@ -253,11 +253,11 @@ size_t script_held(void)
 /* --- Slots, marks and orders --- */
 
 void __wrap_delivery_order_start(struct delivery *delivery, struct delivery_order *order);
-void __wrap_delivery_slot_committed(struct delivery *delivery, unsigned slot);
-bool __wrap_delivery_inflight_next(struct delivery *delivery, unsigned *slot,
+void __wrap_delivery_mark_committed(struct delivery *delivery, unsigned number);
+bool __wrap_delivery_inflight_next(struct delivery *delivery, unsigned *number,
                                    struct inflight_mark *ret_mark);
 
-static struct inflight_mark marks[SLOTS];
+static struct inflight_mark marks[MARKS];
 static struct delivery_order *out[OUT_MAX];
 static size_t out_count;
 static size_t started_count;
@@ -291,14 +291,14 @@ size_t script_marks(void)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < MARKS; i++)
         count += marks[i].phase != INFLIGHT_NONE;
     return count;
 }
 
 static bool is_marked(int64_t key, uint16_t number)
 {
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < MARKS; i++)
         for (size_t j = 0; marks[i].phase != INFLIGHT_NONE && j < marks[i].number_count; j++)
             if (marks[i].key == key && marks[i].numbers[j] == number)
                 return true;
@@ -307,7 +307,7 @@ static bool is_marked(int64_t key, uint16_t number)
 
 static void mark(const struct delivery_order *order, enum inflight_phase phase)
 {
-    struct inflight_mark *slot = &marks[order->slot];
+    struct inflight_mark *slot = &marks[order->mark];
 
     *slot = (struct inflight_mark){ .phase = phase, .key = order->key };
     (void)strncpy(slot->smarthost, order->smarthost->name, INFLIGHT_NAME_MAX);
@@ -324,7 +324,10 @@ void __wrap_delivery_order_start(struct delivery *delivery, struct delivery_orde
 {
     (void)delivery;
     assert_true(order->slot < SLOTS && out_count < OUT_MAX);
-    assert_int_equal(marks[order->slot].phase, INFLIGHT_NONE);
+    assert_true(order->mark < MARKS);
+    assert_int_equal(marks[order->mark].phase, INFLIGHT_NONE);
+    for (size_t i = 0; i < out_count; i++)
+        assert_int_not_equal(out[i]->slot, order->slot);
     assert_true(order->recipient_count > 0);
     assert_true(order->recipient_count <= order->smarthost->recipients_max);
     for (size_t i = 0; i < order->recipient_count; i++) {
@@ -338,25 +341,25 @@ void __wrap_delivery_order_start(struct delivery *delivery, struct delivery_orde
     started_count++;
 }
 
-void __wrap_delivery_slot_committed(struct delivery *delivery, unsigned slot)
+void __wrap_delivery_mark_committed(struct delivery *delivery, unsigned number)
 {
     (void)delivery;
-    assert_true(slot < SLOTS);
+    assert_true(number < MARKS);
     for (size_t i = 0; i < out_count; i++)
-        assert_int_not_equal(out[i]->slot, slot);
+        assert_int_not_equal(out[i]->mark, number);
     struct pending *pending;
     LIST_FOREACH(pending, &uncommitted, link)
-    if (pending->outcome->smarthost != NULL && pending->outcome->key == marks[slot].key)
-        assert_string_not_equal(pending->outcome->smarthost, marks[slot].smarthost);
-    marks[slot].phase = INFLIGHT_NONE;
+    if (pending->outcome->smarthost != NULL && pending->outcome->key == marks[number].key)
+        assert_string_not_equal(pending->outcome->smarthost, marks[number].smarthost);
+    marks[number].phase = INFLIGHT_NONE;
 }
 
-bool __wrap_delivery_inflight_next(struct delivery *delivery, unsigned *slot,
+bool __wrap_delivery_inflight_next(struct delivery *delivery, unsigned *number,
                                    struct inflight_mark *ret_mark)
 {
     (void)delivery;
-    while (*slot < SLOTS) {
-        *ret_mark = marks[(*slot)++];
+    while (*number < MARKS) {
+        *ret_mark = marks[(*number)++];
         if (ret_mark->phase == INFLIGHT_NONE)
             continue;
         /* At the dot and not recorded: it may be sent again, and is known to be. */

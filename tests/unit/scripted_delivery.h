@@ -1,6 +1,6 @@
 /* A delivery that the test plays (linked with --wrap): orders come to the test, which answers them as it likes.
-   What must hold at any moment is checked at every call that passes through: no slot is used again before its mark is
-   cleared, no mark is cleared before the commit, and no recipient is handed out while an earlier outcome of it is not
+   What must hold at any moment is checked at every call that passes through: no slot is used again before its order
+   is back, no mark before it is cleared, no mark is cleared before the commit, and no recipient is handed out while an earlier outcome of it is not
    on disk. Requests of the dispatcher to the spool pass through here as well, to be failed or kept back. */
 #pragma once
 #include <stdbool.h>

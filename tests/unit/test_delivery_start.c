@@ -48,9 +48,11 @@ static void test_a_thread_cannot_be_started(void **state)
     threads_left = 2;
     struct resolver *resolver = resolver_start(1, &err);
     assert_non_null(resolver);
-    struct delivery_options options = {
-        .threads = THREADS, .slots_max = 8, .state_directory = directory, .resolver = resolver
-    };
+    struct delivery_options options = { .threads = THREADS,
+                                        .slots_max = 8,
+                                        .marks_max = 8,
+                                        .state_directory = directory,
+                                        .resolver = resolver };
     for (unsigned i = 0; i <= THREADS; i++) {
         threads_left = i;
         struct delivery *delivery = delivery_start(&options, &err);

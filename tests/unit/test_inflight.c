@@ -46,10 +46,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct inflight *open_marks(const struct place *place, unsigned slots)
+static struct inflight *open_marks(const struct place *place, unsigned marks_max)
 {
     struct error err;
-    struct inflight *inflight = inflight_open(place->directory, slots, &err);
+    struct inflight *inflight = inflight_open(place->directory, marks_max, &err);
 
     assert_non_null(inflight);
     return inflight;
@@ -66,7 +66,7 @@ static void test_next_process_finds_them(void **state)
 {
     struct inflight *inflight = open_marks(*state, 8);
     struct inflight_mark found;
-    unsigned slot = 0;
+    unsigned number = 0;
 
     inflight_set(inflight, 1, &taken);
     inflight_set(inflight, 6, &at_dot);
@@ -75,18 +75,18 @@ static void test_next_process_finds_them(void **state)
     inflight_close(inflight);
 
     inflight = open_marks(*state, 8);
-    assert_true(inflight_next(inflight, &slot, &found));
-    assert_int_equal(slot - 1, 1);
+    assert_true(inflight_next(inflight, &number, &found));
+    assert_int_equal(number - 1, 1);
     assert_int_equal(found.phase, INFLIGHT_TAKEN);
     assert_int_equal(found.key, 42);
     assert_string_equal(found.smarthost, "relay");
     assert_int_equal(found.number_count, 2);
     assert_int_equal(found.numbers[1], 7);
-    assert_true(inflight_next(inflight, &slot, &found));
-    assert_int_equal(slot - 1, 6);
+    assert_true(inflight_next(inflight, &number, &found));
+    assert_int_equal(number - 1, 6);
     assert_int_equal(found.phase, INFLIGHT_AT_DOT);
     assert_int_equal(found.key, INT64_MAX);
-    assert_false(inflight_next(inflight, &slot, &found));
+    assert_false(inflight_next(inflight, &number, &found));
     inflight_close(inflight);
 }
 
@@ -97,33 +97,33 @@ static void test_the_last_one_counts(void **state)
                                   .key = 3,
                                   .number_count = INFLIGHT_NUMBERS_MAX };
     struct inflight_mark found;
-    unsigned slot = 0;
+    unsigned number = 0;
 
     for (uint16_t i = 0; i < INFLIGHT_NUMBERS_MAX; i++)
         full.numbers[i] = (uint16_t)(i * 300);
     inflight_set(inflight, 0, &taken);
     inflight_set(inflight, 0, &full);
-    assert_true(inflight_next(inflight, &slot, &found));
+    assert_true(inflight_next(inflight, &number, &found));
     assert_int_equal(found.number_count, INFLIGHT_NUMBERS_MAX);
     assert_memory_equal(found.numbers, full.numbers, sizeof full.numbers);
-    assert_false(inflight_next(inflight, &slot, &found));
+    assert_false(inflight_next(inflight, &number, &found));
     inflight_close(inflight);
 }
 
-static void test_fewer_slots_than_before(void **state)
+static void test_fewer_marks_than_before(void **state)
 {
     struct inflight *inflight = open_marks(*state, 100);
     struct inflight_mark found;
-    unsigned slot = 0;
+    unsigned number = 0;
 
     inflight_set(inflight, 99, &at_dot);
     inflight_close(inflight);
     inflight = open_marks(*state, 4);
-    assert_true(inflight_next(inflight, &slot, &found));
-    assert_int_equal(slot - 1, 99);
+    assert_true(inflight_next(inflight, &number, &found));
+    assert_int_equal(number - 1, 99);
     inflight_clear(inflight, 99);
-    slot = 0;
-    assert_false(inflight_next(inflight, &slot, &found));
+    number = 0;
+    assert_false(inflight_next(inflight, &number, &found));
     inflight_close(inflight);
 }
 
@@ -141,19 +141,19 @@ static void test_torn_or_foreign(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
     for (off_t at = 0; at < status.st_size; at++) {
         unsigned char byte = 0;
-        unsigned slot = 0;
+        unsigned number = 0;
         assert_int_equal(pread(fd, &byte, 1, at), 1);
         byte ^= 0x55;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-        assert_false(inflight_next(inflight, &slot, &found));
+        assert_false(inflight_next(inflight, &number, &found));
         byte ^= 0x55;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
     }
-    unsigned slot = 0;
-    assert_true(inflight_next(inflight, &slot, &found));
+    unsigned number = 0;
+    assert_true(inflight_next(inflight, &number, &found));
     assert_int_equal(ftruncate(fd, status.st_size - 1), 0);
-    slot = 0;
-    assert_false(inflight_next(inflight, &slot, &found));
+    number = 0;
+    assert_false(inflight_next(inflight, &number, &found));
     (void)close(fd);
     inflight_close(inflight);
 }
@@ -172,7 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_next_process_finds_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_last_one_counts, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_fewer_slots_than_before, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fewer_marks_than_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_torn_or_foreign, set_up, tear_down),
         cmocka_unit_test(test_no_directory),
     };

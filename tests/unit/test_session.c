@@ -659,26 +659,26 @@ static void test_marks(void **state)
                                      .settings = plain };
     struct trial *trial = trial_new(&options);
     struct inflight_mark mark;
-    unsigned slot = 0;
+    unsigned number = 0;
 
     (void)state;
     (void)trial_run(trial, &three);
-    assert_true(delivery_inflight_next(trial_delivery(trial), &slot, &mark));
-    assert_int_equal(slot, 1);
+    assert_true(delivery_inflight_next(trial_delivery(trial), &number, &mark));
+    assert_int_equal(number, 1);
     assert_int_equal(mark.phase, INFLIGHT_AT_DOT);
     assert_int_equal(mark.key, 1000);
     assert_string_equal(mark.smarthost, "relay");
     assert_int_equal(mark.number_count, 2); /* whom the smarthost has accepted */
     assert_int_equal(mark.numbers[0], 1);
     assert_int_equal(mark.numbers[1], 3);
-    delivery_slot_committed(trial_delivery(trial), 0);
+    delivery_mark_committed(trial_delivery(trial), 0);
     assert_int_equal(trial_mark_phase(trial), INFLIGHT_NONE);
     (void)trial_run(trial, &three);
-    slot = 0;
-    assert_true(delivery_inflight_next(trial_delivery(trial), &slot, &mark));
+    number = 0;
+    assert_true(delivery_inflight_next(trial_delivery(trial), &number, &mark));
     assert_int_equal(mark.phase, INFLIGHT_TAKEN);
     assert_int_equal(mark.number_count, 3);
-    delivery_slot_committed(trial_delivery(trial), 0);
+    delivery_mark_committed(trial_delivery(trial), 0);
     trial_end(trial);
 }
 
