@@ -138,7 +138,7 @@ const struct config_key config_keys[] = {
     { SECTION_ACCESS, "rate", TYPE_RATE, .offset = ACCESS(rate), .is_unsupported = true,
       .help = "messages in a period" },
     { SECTION_ACCESS, "connections-max", TYPE_NUMBER, .offset = ACCESS(connections_max),
-      .minimum = "1", .maximum = "10000", .help = "connections at one time" },
+      .minimum = "1", .maximum = "20000", .help = "connections at one time" },
 };
 /* clang-format on */
 

@@ -24,8 +24,9 @@
 #include "users.h"
 
 enum {
-    INTAKE_SESSIONS_MAX = 10000,
-    INTAKE_FOR_NEWCOMERS = 64, /* the last places: only for users with few sessions */
+    INTAKE_SESSIONS_MAX = 20000,
+    INTAKE_DESCRIPTORS_LEFT = 5000, /* for deliveries, at most */
+    INTAKE_FOR_NEWCOMERS = 64,      /* the last places: only for users with few sessions */
     INTAKE_FEW_SESSIONS = 4,
     INTAKE_FOR_ROOT = 16, /* the very last ones */
     INTAKE_IDLE_MS = 300 * 1000,
@@ -44,14 +45,22 @@ struct intake {
 
 /* --- New sessions --- */
 
-/* Descriptors are also needed for deliveries: half is for clients. */
+unsigned intake_sessions_max(uint64_t descriptors)
+{
+    uint64_t left = descriptors / 2;
+
+    if (left > INTAKE_DESCRIPTORS_LEFT)
+        left = INTAKE_DESCRIPTORS_LEFT;
+    return descriptors - left > INTAKE_SESSIONS_MAX ? INTAKE_SESSIONS_MAX
+                                                    : (unsigned)(descriptors - left);
+}
+
 static unsigned count_sessions_max(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 2 > INTAKE_SESSIONS_MAX)
-        return INTAKE_SESSIONS_MAX;
-    return (unsigned)(limit.rlim_cur / 2);
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? intake_sessions_max(limit.rlim_cur)
+                                                 : INTAKE_SESSIONS_MAX;
 }
 
 static void set_config(struct intake *intake, const struct config *config)
@@ -64,6 +73,20 @@ static void set_config(struct intake *intake, const struct config *config)
         if (max > intake->user_sessions_max)
             intake->user_sessions_max = max;
     }
+}
+
+/* At rest nothing wakes us up: the sweeper runs as long as there are sessions. */
+static void sweeper_start(struct intake *intake)
+{
+    int64_t period_ms = intake->idle_ms / 4;
+
+    if (event_pending(intake->sweeper, EV_TIMEOUT, NULL))
+        return;
+    if (period_ms > INTAKE_SWEEP_MAX_MS)
+        period_ms = INTAKE_SWEEP_MAX_MS;
+    const struct timeval period = { .tv_sec = period_ms / 1000,
+                                    .tv_usec = (period_ms % 1000) * 1000 };
+    (void)event_add(intake->sweeper, &period);
 }
 
 /* Before the name is known, and before anything is allocated for the session. */
@@ -85,6 +108,7 @@ static void on_accepted(int fd, const struct listener_peer *peer, void *ctx)
     struct intake *intake = ctx;
     struct user *user = users_get(intake->shared.users, peer->uid);
 
+    sweeper_start(intake);
     if (has_room_for(intake, user)) {
         dialogue_start(&intake->shared, intake->config, user, fd);
     } else {
@@ -134,21 +158,17 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for_each_session(intake, check_idle);
     users_sweep(intake->shared.users, clock_monotonic_ms());
+    if (intake->shared.counts.sessions > 0)
+        sweeper_start(intake);
 }
 
 static bool start_housekeeping(struct intake *intake)
 {
     struct event_base *base = intake->shared.options.base;
-    int64_t period_ms = intake->idle_ms / 4;
 
-    if (period_ms > INTAKE_SWEEP_MAX_MS)
-        period_ms = INTAKE_SWEEP_MAX_MS;
-    const struct timeval period = { .tv_sec = period_ms / 1000,
-                                    .tv_usec = (period_ms % 1000) * 1000 };
     intake->shared.reaper = event_new(base, -1, 0, on_reap, intake);
-    intake->sweeper = event_new(base, -1, EV_PERSIST, on_sweep, intake);
-    return intake->shared.reaper != NULL && intake->sweeper != NULL &&
-           event_add(intake->sweeper, &period) == 0;
+    intake->sweeper = event_new(base, -1, 0, on_sweep, intake);
+    return intake->shared.reaper != NULL && intake->sweeper != NULL;
 }
 
 /* --- Life --- */

@@ -47,6 +47,9 @@ void intake_stop(struct intake *intake);
 bool intake_is_idle(const struct intake *intake);
 void intake_free(struct intake *intake);
 
+/* How many sessions a process with so many descriptors has: some are left for deliveries. */
+unsigned intake_sessions_max(uint64_t descriptors);
+
 struct intake_counts {
     unsigned sessions;
     unsigned long long accepted;

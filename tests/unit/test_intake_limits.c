@@ -7,12 +7,14 @@
 
 #include <cmocka.h>
 
+#include <event2/event.h>
 #include <signal.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "strbuf.h"
 
+#include "clock.h"
 #include "intake.h"
 
 #include "intake_client.h"
@@ -227,6 +229,58 @@ static void test_idle(void **state)
     fixture_close(&fixture);
 }
 
+static int count_timer(const struct event_base *base, const struct event *event, void *ctx)
+{
+    unsigned *count = ctx;
+
+    (void)base;
+    *count += event_pending(event, EV_TIMEOUT, NULL) != 0;
+    return 0;
+}
+
+static unsigned timer_count(const struct fixture *fixture)
+{
+    unsigned count = 0;
+
+    (void)event_base_foreach_event(fixture->base, count_timer, &count);
+    return count;
+}
+
+/* Nothing wakes the loop up while no client is there. */
+static void test_no_timer_at_rest(void **state)
+{
+    struct fixture fixture;
+    struct client client;
+    int64_t deadline_ms = clock_monotonic_ms() + FIXTURE_PATIENCE_MS;
+
+    (void)state;
+    fixture_open(&fixture, "", 400);
+    unsigned at_rest = timer_count(&fixture);
+    assert_int_equal(at_rest, 1); /* the fixture's own */
+    client_open(&client, &fixture);
+    client_await(&client, "220 *");
+    assert_int_equal(timer_count(&fixture), at_rest + 1);
+    client_close(&client);
+    fixture_settle(&fixture);
+    while (timer_count(&fixture) > at_rest)
+        fixture_step(&fixture, deadline_ms);
+    fixture_close(&fixture);
+}
+
+static void test_sessions_in_all(void **state)
+{
+    static const struct {
+        uint64_t descriptors;
+        unsigned sessions;
+    } cases[] = {
+        { 256, 128 }, { 1024, 512 }, { 20000, 15000 }, { 1048576, 20000 }, { UINT64_MAX, 20000 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(intake_sessions_max(cases[i].descriptors), cases[i].sessions);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_size_while_reading),  cmocka_unit_test(test_header_limit),
         cmocka_unit_test(test_too_many_errors),     cmocka_unit_test(test_sessions_of_a_user),
         cmocka_unit_test(test_access_rule),         cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_no_timer_at_rest),    cmocka_unit_test(test_sessions_in_all),
     };
 
     (void)signal(SIGPIPE, SIG_IGN);
