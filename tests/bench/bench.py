@@ -23,7 +23,8 @@ import sys
 import time
 
 import report
-from peer_postfix import PostfixDefault, PostfixTuned
+from peer_exim import EximPeer
+from peer_postfix import PostfixDefault, PostfixDeferring, PostfixTuned
 from subjects import Absent, Bound, Ceiling, Outboxd, Sink
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -48,8 +49,8 @@ class Bench:
 
     def present(self, only):
         """The kinds of subjects that can be measured here; notes why others can't."""
-        tuned = [PostfixTuned] if self.full else []
-        for kind in (Outboxd, Bound, PostfixDefault, *tuned, Ceiling):
+        others = [PostfixDeferring, PostfixTuned] if self.full else []
+        for kind in (Outboxd, Bound, PostfixDefault, *others, EximPeer, Ceiling):
             if only and kind.name not in only.split(","):
                 continue
             try:

@@ -3,7 +3,7 @@
 import time
 
 import subjects
-from figures import Cell, Measure, least_ratio, most_ratio
+from figures import CEILING, Cell, Measure, least_ratio, most_ratio
 
 TITLES = {"relay": "Accept and deliver, from the first submission to the last delivery"}
 MEASURES = (
@@ -19,6 +19,7 @@ LIMIT_S = 120
 
 # clients, of Postfix as installed, of Postfix tuned
 AIMS = ((10, 6, 5), (100, 8, 7))
+CEILING_MARGIN = 1.5
 
 
 def goals():
@@ -28,6 +29,8 @@ def goals():
             where = f"accept and deliver, {clients} clients, {'one' if per_session == 1 else per_session} per connection"
             for rival, factor in zip(("postfix", "postfix-tuned"), factors):
                 yield least_ratio(f"{where}: at least {factor} x {rival}", factor, "relay", "rate", [rival], **case)
+            yield most_ratio(f"{where}: at most 1/{CEILING_MARGIN} of what load generator and sink can do",
+                             1 / CEILING_MARGIN, "relay", "rate", [CEILING], **case)
             yield most_ratio(f"{where}: processor time at most 1/8 of Postfix's", 1 / 8, "relay",
                              "cpu_ms_per_message", ["postfix"], **case)
 
@@ -37,6 +40,8 @@ GOALS = tuple(goals())
 
 def run(bench, number):
     for cell in FULL if bench.full else QUICK:
+        if number == 0 and CEILING in bench.kinds:
+            ceiling(bench, cell, number)
         takers = [name for name, kind in bench.kinds.items()
                   if kind.relays and (kind.relay_rounds_max is None or number < kind.relay_rounds_max)]
         for name in bench.rotated(takers, number):
@@ -44,6 +49,17 @@ def run(bench, number):
                 relay(bench, name, cell, number)
             except (RuntimeError, OSError) as error:
                 bench.complain(name, "relay", error)
+
+
+def ceiling(bench, cell, number):
+    """The load straight into the sink, over TCP as from outboxd."""
+    messages = bench.messages or OWN_QUICK
+    sink = bench.new_sink(messages)
+    try:
+        result = bench.load(sink, cell, messages, LIMIT_S * 1000)
+    finally:
+        sink.stop()
+    bench.record(test="relay", subject=CEILING, round=number, **cell._asdict(), **result)
 
 
 def message_count(bench, name):

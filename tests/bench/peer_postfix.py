@@ -39,6 +39,8 @@ class PostfixPeer(Subject):
     relays = True
     relay_messages = (1000, 5000)
     settings = {}
+    # HOLD at the door: acceptance only, no queue manager at work beside it.
+    paused = {"smtpd_data_restrictions": "check_sender_access static:HOLD"}
 
     def __init__(self, bindir, peers_folder):
         super().__init__(bindir, peers_folder)
@@ -46,9 +48,7 @@ class PostfixPeer(Subject):
 
     def start(self, folder, sink):
         folder.mkdir(parents=True)
-        # Paused means HOLD at the door: acceptance only, no queue manager at work beside it.
-        where = {"relayhost": f"[127.0.0.1]:{sink}"} if sink else \
-            {"smtpd_data_restrictions": "check_sender_access static:HOLD"}
+        where = {"relayhost": f"[127.0.0.1]:{sink}"} if sink else self.paused
         self.server = postfix.Postfix(self.root, folder, {**COMMON, **self.settings, **where})
         self.server.start()
         self.address = f"127.0.0.1:{self.server.port}"
@@ -64,6 +64,15 @@ class PostfixDefault(PostfixPeer):
     name = "postfix"
     note = ("postfix: its defaults, on loopback TCP; its log goes to syslog; paused by HOLD at the door, so that it "
             "only accepts")
+
+
+class PostfixDeferring(PostfixPeer):
+    """As installed, with a smarthost that it is told not to try."""
+
+    name = "postfix-deferring"
+    note = "postfix-deferring: its defaults and defer_transports=smtp, so that its queue manager works, too"
+    relays = False
+    paused = {"defer_transports": "smtp"}
 
 
 class PostfixTuned(PostfixPeer):

@@ -4,8 +4,7 @@ import statistics
 
 from figures import BASE, CEILING, case_of, case_text
 
-FIGURE_WIDTH = 27
-RATIO_WIDTH = 16
+LABEL_WIDTH = 18
 
 
 def figures(records, measure):
@@ -34,7 +33,7 @@ def summarise(records, modules):
                 row["subjects"][subject] = {
                     "median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values),
                 }
-                if subject not in (BASE, CEILING) and BASE in by_subject:
+                if subject != BASE and BASE in by_subject:
                     row["ratios"][subject] = ratio(by_subject[BASE], rounds)
             rows.append(row)
     return rows
@@ -76,24 +75,35 @@ def show_test(title, labels, rows, out):
     names = []
     for row in rows:
         names += [name for name in row["subjects"] if name not in names]
+    names.sort(key=lambda name: (name != BASE, name == CEILING))
     others = [name for name in names if name not in (BASE, CEILING)] if BASE in names else []
-    print(f"\n{title}", file=out)
-    header = "".join(f"{name:>{FIGURE_WIDTH}}" for name in names)
-    print(f"  {'':18}{header}" + "".join(f"{'/' + name:>{RATIO_WIDTH}}" for name in others), file=out)
+    lines = [["", *names, *(f"/{name}" for name in others)]]
     cases = {}
     for row in rows:
         cases.setdefault(case_of(row), []).append(row)
     for case, members in cases.items():
-        if case:
-            print(f" {case_text(case)}", file=out)
-        for row in members:
-            measure = labels[row["measure"]]
-            cells = [figure_text(row["subjects"][name], measure.digits) if name in row["subjects"] else "-"
-                     for name in names]
-            ratios = [row["ratios"].get(name) for name in others]
-            print(f"  {measure.label:18}" + "".join(f"{cell:>{FIGURE_WIDTH}}" for cell in cells)
-                  + "".join(f"{'-' if value is None else f'{value:.2f}':>{RATIO_WIDTH}}" for value in ratios),
-                  file=out)
+        lines += [[case_text(case)]] if case else []
+        lines += [line_of(row, labels[row["measure"]], names, others) for row in members]
+    print(f"\n{title}", file=out)
+    show_columns(lines, out)
+
+
+def line_of(row, measure, names, others):
+    cells = [figure_text(row["subjects"][name], measure.digits) if name in row["subjects"] else "-" for name in names]
+    ratios = [row["ratios"].get(name) for name in others]
+    return [measure.label, *cells, *("-" if value is None else f"{value:.2f}" for value in ratios)]
+
+
+def show_columns(lines, out):
+    """A line of one cell is a heading."""
+    full = [line for line in lines if len(line) > 1]
+    widths = [max(len(line[column]) for line in full) for column in range(len(full[0]))]
+    for line in lines:
+        if len(line) == 1:
+            print(f" {line[0]}", file=out)
+        else:
+            figures_text = "".join(f"{cell:>{width + 2}}" for cell, width in zip(line[1:], widths[1:]))
+            print(f"  {line[0]:{max(widths[0], LABEL_WIDTH)}}{figures_text}", file=out)
 
 
 def show_goals(goals, out):

@@ -217,6 +217,7 @@ class Sink:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         self.port = int(line.rsplit(":", 1)[1])
+        self.address = f"127.0.0.1:{self.port}"
 
     def counters(self):
         size = 8 * len(self.FIELDS)

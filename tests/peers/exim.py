@@ -58,17 +58,19 @@ plain:
 """
 
 
-class Exim:
-    """roots: package -> folder, of PACKAGES. The password must be of letters and digits: Exim expands it."""
+class PrivateExim:
+    """roots: package -> folder, of PACKAGES. Subclasses say what it is to do."""
 
-    def __init__(self, roots, run, certificate, key, user, password):
+    prepare = None    # called in Exim's process before it is Exim
+
+    def __init__(self, roots, run):
         self.roots = roots
         self.run, _ = place(run)
         self.port = free_port()
-        self.settings = {"certificate": self.run / "server.pem", "key": self.run / "server.key", "user": user,
-                         "password": password, "port": self.port, "run": self.run}
-        self.pair = pathlib.Path(certificate), pathlib.Path(key)
         self.process = None
+
+    def config(self):
+        raise NotImplementedError
 
     def __enter__(self):
         self.start()
@@ -82,24 +84,25 @@ class Exim:
         uid, gid = (65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
         (self.run / "passwd").write_text(f"root:x:0:0::/:/bin/sh\nDebian-exim:x:{uid}:{gid}::{self.run}:/bin/sh\n")
         (self.run / "group").write_text(f"root:x:0:\nDebian-exim:x:{gid}:\n")
-        for source, name in zip(self.pair, ("server.pem", "server.key")):
-            (self.run / name).write_bytes(source.read_bytes())
-            (self.run / name).chmod(0o600)
+        self.place_files()
         for path in (self.run, *self.run.iterdir()):
             os.chown(path, uid, gid)
         config = self.run / "exim.conf"
-        config.write_text(CONFIG.format(**self.settings))
+        config.write_text(self.config())
         config.chmod(0o644)
         with open(self.run / "output", "ab") as output:
             self.process = subprocess.Popen([self.roots["exim4-daemon-light"] / "usr/sbin/exim4", "-bdf", "-C", config],
                                             env=self._environment(), stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=output)
+                                            stderr=output, preexec_fn=self.prepare)
         end = time.monotonic() + START_DEADLINE_S
         while not (self.run / "pid").exists():
             if self.process.poll() is not None or time.monotonic() > end:
                 self.stop()
                 raise RuntimeError(f"Exim does not start: {self.last_words()}")
             time.sleep(0.01)
+
+    def place_files(self):
+        """Into self.run, before they become Exim's."""
 
     def _environment(self):
         wrapper = next(self.roots["libnss-wrapper"].glob("usr/lib/*/libnss_wrapper.so"))
@@ -117,11 +120,29 @@ class Exim:
                 self.process.wait()
             self.process = None
 
-    def messages(self):
-        """The bodies (as Exim spools them, with LF) of what it accepted."""
-        return [path.read_text(errors="replace") for path in sorted(self.run.glob("spool/input/**/*-D"))]
-
     def last_words(self):
         texts = [path.read_text(errors="replace") for path in (self.run / "output", *self.run.glob("*log"))
                  if path.exists()]
         return "".join(texts)[-2000:] or "it said nothing"
+
+
+class Exim(PrivateExim):
+    """Takes mail over TLS from one user. The password must be of letters and digits: Exim expands it."""
+
+    def __init__(self, roots, run, certificate, key, user, password):
+        super().__init__(roots, run)
+        self.settings = {"certificate": self.run / "server.pem", "key": self.run / "server.key", "user": user,
+                         "password": password, "port": self.port, "run": self.run}
+        self.pair = pathlib.Path(certificate), pathlib.Path(key)
+
+    def config(self):
+        return CONFIG.format(**self.settings)
+
+    def place_files(self):
+        for source, name in zip(self.pair, ("server.pem", "server.key")):
+            (self.run / name).write_bytes(source.read_bytes())
+            (self.run / name).chmod(0o600)
+
+    def messages(self):
+        """The bodies (as Exim spools them, with LF) of what it accepted."""
+        return [path.read_text(errors="replace") for path in sorted(self.run.glob("spool/input/**/*-D"))]
