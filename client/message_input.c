@@ -133,7 +133,7 @@ static void feed(struct line_reader *reader, const char *bytes, size_t len)
 
 static bool read_all(int fd, struct line_reader *reader, struct error *err)
 {
-    AUTO_FREE char *piece = xcalloc(PIECE_BYTES, 1);
+    AUTO_FREE char *piece = xrealloc(NULL, PIECE_BYTES, 1); /* most mail touches little of it */
 
     while (!reader->is_ended) {
         ssize_t n = read(fd, piece, PIECE_BYTES);
@@ -188,7 +188,7 @@ bool message_input_replay(const struct message_input *input, size_t offset,
         return false;
     if (input->rest_fd < 0)
         return true;
-    AUTO_FREE char *piece = xcalloc(PIECE_BYTES, 1);
+    AUTO_FREE char *piece = xrealloc(NULL, PIECE_BYTES, 1);
     int64_t rest = input->size_bytes - (int64_t)input->head.len;
     for (int64_t at = 0; at < rest;) {
         ssize_t n = pread(input->rest_fd, piece, PIECE_BYTES, (off_t)at);

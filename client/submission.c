@@ -1,5 +1,6 @@
 /* The SMTP client of sendmail(1). Commands that may be pipelined are sent together (RFC 2920), in batches whose
-   replies fit into the socket's buffer, so that neither side can wait for the other. */
+   replies fit into the socket's buffer, so that neither side can wait for the other. DATA ends the last batch: to wait
+   for the daemon is most of what the command does. */
 #include "submission.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ enum {
     REPLY_LINE_MAX = 4096,
     REPLY_LINES_MAX = 100,
     RCPT_BATCH = 50,
+    BODY_PIECE_BYTES = 64 * 1024, /* what is written at once */
 };
 
 struct reply {
@@ -279,10 +281,20 @@ struct envelope {
     size_t accepted; /* in this transaction */
     bool is_full;    /* no more of them in this transaction */
     bool has_mail;   /* MAIL was accepted */
+    bool wants_data; /* DATA ends the last batch */
+    bool has_data;   /* it was sent; the reply was not yet read */
     int status;      /* of a MAIL that was not, else EX_OK; EX_TEMPFAIL when the connection died */
 };
 
-/* One batch: RCPT for up to RCPT_BATCH pending recipients, with MAIL in front of the first. */
+static bool is_any_pending(const struct submission_message *message, size_t from)
+{
+    for (size_t i = from; i < message->recipient_count; i++)
+        if (message->recipients[i].fate == FATE_PENDING)
+            return true;
+    return false;
+}
+
+/* One batch: RCPT for up to RCPT_BATCH pending recipients, with MAIL in front of the first and DATA behind the last. */
 static bool send_batch(struct submission *submission, struct submission_message *message,
                        struct envelope *envelope, struct error *err)
 {
@@ -300,6 +312,9 @@ static bool send_batch(struct submission *submission, struct submission_message 
         strbuf_append_format(&out, "RCPT TO:<%s>\r\n", message->recipients[envelope->next].address);
         asked[count++] = envelope->next;
     }
+    envelope->has_data = envelope->wants_data && !is_any_pending(message, envelope->next);
+    if (envelope->has_data)
+        strbuf_append_text(&out, "DATA\r\n");
     if (!send_all(submission, out.data, out.len, err))
         return false;
     if (is_first) {
@@ -322,19 +337,11 @@ static bool send_batch(struct submission *submission, struct submission_message 
     return true;
 }
 
-static bool is_any_pending(const struct submission_message *message, size_t from)
-{
-    for (size_t i = from; i < message->recipient_count; i++)
-        if (message->recipients[i].fate == FATE_PENDING)
-            return true;
-    return false;
-}
-
 /* MAIL and all RCPT that the transaction takes. False: the connection died. */
 static bool send_envelope(struct submission *submission, struct submission_message *message,
-                          struct envelope *ret_envelope, struct error *err)
+                          bool wants_data, struct envelope *ret_envelope, struct error *err)
 {
-    struct envelope envelope = { .status = EX_OK };
+    struct envelope envelope = { .wants_data = wants_data, .status = EX_OK };
 
     do {
         if (!send_batch(submission, message, &envelope, err))
@@ -370,55 +377,76 @@ void submission_stuff_dots(struct strbuf *out, const char *bytes, size_t len, bo
 struct body_sink {
     struct submission *submission;
     struct error *err;
+    struct strbuf out; /* not yet sent */
     bool at_line_start;
     bool is_lost; /* the daemon's side failed, not ours */
 };
 
-static bool send_piece(const char *bytes, size_t len, void *ctx)
+static bool body_flush(struct body_sink *sink)
 {
-    struct body_sink *sink = ctx;
-    AUTO_STRBUF struct strbuf out;
-
-    strbuf_init(&out);
-    submission_stuff_dots(&out, bytes, len, &sink->at_line_start);
-    sink->is_lost = !send_all(sink->submission, out.data, out.len, sink->err);
+    sink->is_lost = !send_all(sink->submission, sink->out.data, sink->out.len, sink->err);
+    strbuf_clear(&sink->out);
     return !sink->is_lost;
 }
 
+static bool take_piece(const char *bytes, size_t len, void *ctx)
+{
+    struct body_sink *sink = ctx;
+
+    submission_stuff_dots(&sink->out, bytes, len, &sink->at_line_start);
+    return sink->out.len < BODY_PIECE_BYTES || body_flush(sink);
+}
+
+/* The message with its dot. */
 static bool send_message(const struct submission_message *message, struct body_sink *sink)
 {
     const struct message_input *input = message->input;
     const char *header = input->head.data + message->input_start;
     size_t body_start = message->input_start + message->header_len;
 
-    return send_piece(message->extra_header, strlen(message->extra_header), sink) &&
-           send_piece(header, message->header_len, sink) &&
-           (!message->needs_empty_line || send_piece("\r\n", 2, sink)) &&
-           message_input_replay(input, body_start, send_piece, sink);
+    if (!take_piece(message->extra_header, strlen(message->extra_header), sink) ||
+        !take_piece(header, message->header_len, sink) ||
+        (message->needs_empty_line && !take_piece("\r\n", 2, sink)) ||
+        !message_input_replay(input, body_start, take_piece, sink))
+        return false;
+    strbuf_append_text(&sink->out, ".\r\n");
+    return body_flush(sink);
+}
+
+/* The message could not be sent to its end: an exit status. */
+static int status_of_break(const struct body_sink *sink, struct error *err)
+{
+    struct submission *submission = sink->submission;
+    struct error of_reply;
+
+    if (!sink->is_lost) {
+        (void)fail(err, ERROR_IO, "read the message back from its temporary file");
+        return EX_TEMPFAIL;
+    }
+    /* The daemon may have said why before it stopped reading. */
+    if (read_reply(submission, NULL, &of_reply) && !is_positive(&submission->reply))
+        return status_of_refusal(&submission->reply, "message", err);
+    return EX_TEMPFAIL;
 }
 
 /* DATA, the message, the dot. Whatever fails before the dot leaves nothing: the daemon queues at the dot only. */
 static int send_data(struct submission *submission, const struct submission_message *message,
-                     struct error *err)
+                     bool has_data, struct error *err)
 {
     struct body_sink sink = { .submission = submission, .err = err, .at_line_start = true };
 
-    if (!command(submission, "DATA\r\n", err))
+    if (!has_data && !send_all(submission, "DATA\r\n", 6, err))
+        return EX_TEMPFAIL;
+    if (!read_reply(submission, NULL, err))
         return EX_TEMPFAIL;
     if (submission->reply.code != 354)
         return status_of_refusal(&submission->reply, "message", err);
-    if (!send_message(message, &sink)) {
-        if (!sink.is_lost) {
-            (void)fail(err, ERROR_IO, "read the message back from its temporary file");
-            return EX_TEMPFAIL;
-        }
-        /* It may have said why before it stopped reading. */
-        struct error of_reply;
-        if (read_reply(submission, NULL, &of_reply) && !is_positive(&submission->reply))
-            return status_of_refusal(&submission->reply, "message", err);
-        return EX_TEMPFAIL;
-    }
-    if (!command(submission, ".\r\n", err))
+    strbuf_init(&sink.out);
+    bool is_sent = send_message(message, &sink);
+    strbuf_done(&sink.out);
+    if (!is_sent)
+        return status_of_break(&sink, err);
+    if (!read_reply(submission, NULL, err))
         return EX_TEMPFAIL;
     if (!is_positive(&submission->reply))
         return status_of_refusal(&submission->reply, "message", err);
@@ -440,7 +468,7 @@ int submission_verify(struct submission *submission, struct submission_message *
 {
     struct envelope envelope;
 
-    if (!send_envelope(submission, message, &envelope, err) ||
+    if (!send_envelope(submission, message, false, &envelope, err) ||
         !command(submission, "RSET\r\n", err))
         return EX_TEMPFAIL;
     if (envelope.status != EX_OK)
@@ -476,13 +504,14 @@ static int transaction(struct submission *submission, struct submission_message 
 {
     struct envelope envelope;
 
-    if (!send_envelope(submission, message, &envelope, err))
+    if (!send_envelope(submission, message, true, &envelope, err))
         return EX_TEMPFAIL;
+    /* What DATA is answered does not matter then: without a dot the daemon queues nothing. */
     if (envelope.status != EX_OK)
         return envelope.status;
     if (envelope.accepted == 0)
         return status_without_recipient(message, err);
-    int status = send_data(submission, message, err);
+    int status = send_data(submission, message, envelope.has_data, err);
     if (status == EX_OK && envelope.is_full)
         reopen_full(message);
     *ret_is_done = !is_any_pending(message, 0);

@@ -67,7 +67,8 @@ static const char mail[] = "C:MAIL FROM:<s@x> SIZE=22";
 #define OPENING                                                                                    \
     "S:220 localhost ESMTP", "C:EHLO localhost", "S:250-localhost", "S:250-PIPELINING",            \
         "S:250-SIZE 1000", "S:250 8BITMIME"
-#define RCPTS "C:RCPT TO:<a@x>", "C:RCPT TO:<b@x>", "C:RCPT TO:<c@x>"
+/* DATA comes without waiting for the replies before it. */
+#define RCPTS "C:RCPT TO:<a@x>", "C:RCPT TO:<b@x>", "C:RCPT TO:<c@x>", "C:DATA"
 #define BODY  "C:Subject: t", "C:", "C:..dot", "C:."
 
 static const struct {
@@ -76,59 +77,73 @@ static const struct {
     int status;
     enum submission_fate fates[RECIPIENTS];
 } rows[] = {
-    {"all accepted",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "C:DATA", "S:354 go",
-        BODY, "S:250 2.0.0 queued as X", "C:QUIT" },
-     EX_OK,       { FATE_ACCEPTED, FATE_ACCEPTED, FATE_ACCEPTED }},
+    { "all accepted",
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "S:354 go", BODY,
+        "S:250 2.0.0 queued as X", "C:QUIT" },
+      EX_OK,
+      { FATE_ACCEPTED, FATE_ACCEPTED, FATE_ACCEPTED } },
     { "one refused",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:550 5.1.1 no", "S:250 ok", "C:DATA",
-        "S:354 go", BODY, "S:250 2.0.0 queued as X", "C:QUIT" },
-     EX_OK,       { FATE_ACCEPTED, FATE_REFUSED, FATE_ACCEPTED } },
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:550 5.1.1 no", "S:250 ok", "S:354 go",
+        BODY, "S:250 2.0.0 queued as X", "C:QUIT" },
+      EX_OK,
+      { FATE_ACCEPTED, FATE_REFUSED, FATE_ACCEPTED } },
     { "all refused",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:550 5.1.1 no", "S:550 5.1.1 no", "S:550 5.1.1 no",
-        "C:QUIT" },
-     EX_NOUSER,   { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED }   },
-    { "all refused, one for now",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:550 5.1.1 no", "S:451 4.3.0 later", "S:550 5.1.1 no",
-        "C:QUIT" },
-     EX_TEMPFAIL, { FATE_REFUSED, FATE_DEFERRED, FATE_REFUSED }  },
-    { "the transaction is full",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:452 4.5.3 too many", "C:DATA",
-        "S:354 go", BODY, "S:250 2.0.0 queued as X", mail, "C:RCPT TO:<c@x>", "S:250 ok",
-        "S:250 ok", "C:DATA", "S:354 go", BODY, "S:250 2.0.0 queued as Y" },
-     EX_OK,       { FATE_ACCEPTED, FATE_ACCEPTED, FATE_ACCEPTED }},
-    { "sender not allowed",
-     { OPENING, mail, RCPTS, "S:550 5.7.1 not yours", "S:503 5.5.1 no", "S:503 5.5.1 no",
+      { OPENING, mail, RCPTS, "S:250 ok", "S:550 5.1.1 no", "S:550 5.1.1 no", "S:550 5.1.1 no",
         "S:503 5.5.1 no", "C:QUIT" },
-     EX_NOPERM,   { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED }   },
+      EX_NOUSER,
+      { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED } },
+    { "all refused, one for now",
+      { OPENING, mail, RCPTS, "S:250 ok", "S:550 5.1.1 no", "S:451 4.3.0 later", "S:550 5.1.1 no",
+        "S:503 5.5.1 no", "C:QUIT" },
+      EX_TEMPFAIL,
+      { FATE_REFUSED, FATE_DEFERRED, FATE_REFUSED } },
+    { "the transaction is full",
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:452 4.5.3 too many",
+        "S:354 go", BODY, "S:250 2.0.0 queued as X", mail, "C:RCPT TO:<c@x>", "C:DATA", "S:250 ok",
+        "S:250 ok", "S:354 go", BODY, "S:250 2.0.0 queued as Y" },
+      EX_OK,
+      { FATE_ACCEPTED, FATE_ACCEPTED, FATE_ACCEPTED } },
+    { "sender not allowed",
+      { OPENING, mail, RCPTS, "S:550 5.7.1 not yours", "S:503 5.5.1 no", "S:503 5.5.1 no",
+        "S:503 5.5.1 no", "S:503 5.5.1 no", "C:QUIT" },
+      EX_NOPERM,
+      { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED } },
     { "refused at DATA",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "C:DATA",
-        "S:451 4.3.0 later", "C:QUIT" },
-     EX_TEMPFAIL, { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED }},
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "S:451 4.3.0 later",
+        "C:QUIT" },
+      EX_TEMPFAIL,
+      { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED } },
     { "too large at the dot",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "C:DATA", "S:354 go",
-        BODY, "S:552 5.3.4 too large", "C:QUIT" },
-     EX_DATAERR,  { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED }   },
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "S:354 go", BODY,
+        "S:552 5.3.4 too large", "C:QUIT" },
+      EX_DATAERR,
+      { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED } },
     { "no space at the dot",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "C:DATA", "S:354 go",
-        BODY, "S:452 4.3.1 full", "C:QUIT" },
-     EX_TEMPFAIL, { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED }},
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "S:354 go", BODY,
+        "S:452 4.3.1 full", "C:QUIT" },
+      EX_TEMPFAIL,
+      { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED } },
     { "gone instead of an answer to the dot",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "C:DATA", "S:354 go",
-        BODY, "X" },
-     EX_TEMPFAIL, { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED }},
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "S:354 go", BODY,
+        "X" },
+      EX_TEMPFAIL,
+      { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED } },
     { "gone after RCPT",
-     { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "X" },
-     EX_TEMPFAIL, { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED }},
+      { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "X" },
+      EX_TEMPFAIL,
+      { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED } },
     { "not SMTP",
-     { OPENING, mail, RCPTS, "S:hello" },
-     EX_TEMPFAIL, { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED }},
+      { OPENING, mail, RCPTS, "S:hello" },
+      EX_TEMPFAIL,
+      { FATE_DEFERRED, FATE_DEFERRED, FATE_DEFERRED } },
     { "refused greeting",
-     { "S:421 4.3.2 shutting down" },
-     EX_TEMPFAIL, { FATE_PENDING, FATE_PENDING, FATE_PENDING }   },
+      { "S:421 4.3.2 shutting down" },
+      EX_TEMPFAIL,
+      { FATE_PENDING, FATE_PENDING, FATE_PENDING } },
     { "refused user",
-     { "S:554 5.7.1 not you" },
-     EX_NOPERM,   { FATE_PENDING, FATE_PENDING, FATE_PENDING }   },
+      { "S:554 5.7.1 not you" },
+      EX_NOPERM,
+      { FATE_PENDING, FATE_PENDING, FATE_PENDING } },
 };
 
 static int talk(int fd, struct submission_message *message)
@@ -145,31 +160,39 @@ static int talk(int fd, struct submission_message *message)
     return status;
 }
 
-static void run_row(size_t row)
+/* The daemon goes by its script while message, whose text is filled in, is submitted. Returns the exit status. */
+static int converse(const char *name, const char *const *script, struct submission_message *message)
 {
     static const char text[] = "Subject: t\r\n\r\n.dot\r\n";
-    struct submission_recipient recipients[RECIPIENTS] = { { .address = (char[]){ "a@x" } },
-                                                           { .address = (char[]){ "b@x" } },
-                                                           { .address = (char[]){ "c@x" } } };
     struct message_input input = { .rest_fd = -1, .size_bytes = 22 };
-    struct submission_message message = { .sender = "s@x",
-                                          .recipients = recipients,
-                                          .recipient_count = RECIPIENTS,
-                                          .extra_header = "",
-                                          .input = &input,
-                                          .header_len = 12 };
     int fds[2];
     pthread_t thread;
 
     strbuf_init(&input.head);
     strbuf_append_text(&input.head, text);
+    message->sender = "s@x";
+    message->extra_header = "";
+    message->input = &input;
+    message->header_len = 12;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    struct daemon daemon = { .fd = fds[1], .script = rows[row].script };
+    struct daemon daemon = { .fd = fds[1], .script = script };
     assert_int_equal(pthread_create(&thread, NULL, run_daemon, &daemon), 0);
-    int status = talk(fds[0], &message);
+    int status = talk(fds[0], message);
     assert_int_equal(pthread_join(thread, NULL), 0);
     if (daemon.mismatch != NULL)
-        fail_msg("%s: the daemon %s", rows[row].name, daemon.mismatch);
+        fail_msg("%s: the daemon %s", name, daemon.mismatch);
+    strbuf_done(&input.head);
+    return status;
+}
+
+static void run_row(size_t row)
+{
+    struct submission_recipient recipients[RECIPIENTS] = { { .address = (char[]){ "a@x" } },
+                                                           { .address = (char[]){ "b@x" } },
+                                                           { .address = (char[]){ "c@x" } } };
+    struct submission_message message = { .recipients = recipients, .recipient_count = RECIPIENTS };
+    int status = converse(rows[row].name, rows[row].script, &message);
+
     if (status != rows[row].status)
         fail_msg("%s: status %d", rows[row].name, status);
     for (size_t i = 0; i < RECIPIENTS; i++) {
@@ -177,7 +200,6 @@ static void run_row(size_t row)
             fail_msg("%s: recipient %zu is %d", rows[row].name, i, (int)recipients[i].fate);
         free(recipients[i].reply);
     }
-    strbuf_done(&input.head);
 }
 
 static void test_conversations(void **state)
@@ -187,16 +209,77 @@ static void test_conversations(void **state)
         run_row(i);
 }
 
+enum { BATCH = 50, BATCH_STEPS_MAX = 200 };
+
+struct script {
+    const char *steps[BATCH_STEPS_MAX];
+    size_t count;
+};
+
+static void add_steps(struct script *script, size_t times, const char *step)
+{
+    for (size_t i = 0; i < times; i++)
+        script->steps[script->count++] = step;
+}
+
+static void add_all(struct script *script, const char *const *steps)
+{
+    for (; *steps != NULL; steps++)
+        add_steps(script, 1, *steps);
+}
+
+/* More recipients than one batch asks for: DATA waits for the last batch, or for a transaction that is full. */
+static void test_batches(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *last_reply; /* of the first batch */
+        const char *rest[32];
+    } cases[] = {
+        { "in two batches",
+          "S:250 ok",
+          { "C:RCPT TO:<r@x>", "C:DATA", "S:250 ok", "S:354 go", BODY, "S:250 2.0.0 queued as X",
+            "C:QUIT" } },
+        { "full in the first batch",
+          "S:452 4.5.3 too many",
+          { "C:DATA", "S:354 go", BODY, "S:250 2.0.0 queued as X", mail, "C:RCPT TO:<r@x>",
+            "C:RCPT TO:<r@x>", "C:DATA", "S:250 ok", "S:250 ok", "S:250 ok", "S:354 go", BODY,
+            "S:250 2.0.0 queued as Y", "C:QUIT" } },
+    };
+    static const char *const opening[] = { OPENING, mail, NULL };
+    static char address[] = "r@x";
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct submission_recipient recipients[BATCH + 1];
+        struct submission_message message = { .recipients = recipients,
+                                              .recipient_count = BATCH + 1 };
+        struct script script = { .count = 0 };
+        for (size_t r = 0; r <= BATCH; r++)
+            recipients[r] = (struct submission_recipient){ .address = address };
+        add_all(&script, opening);
+        add_steps(&script, BATCH, "C:RCPT TO:<r@x>");
+        add_steps(&script, BATCH, "S:250 ok"); /* MAIL, and RCPT but for the last */
+        add_steps(&script, 1, cases[i].last_reply);
+        add_all(&script, cases[i].rest);
+        assert_int_equal(converse(cases[i].name, script.steps, &message), EX_OK);
+        for (size_t r = 0; r <= BATCH; r++) {
+            assert_int_equal(recipients[r].fate, FATE_ACCEPTED);
+            free(recipients[r].reply);
+        }
+    }
+}
+
 static void test_dot_stuffing(void **state)
 {
     static const struct {
         const char *text;
         const char *stuffed;
     } cases[] = {
-        {"a\r\n",                  "a\r\n"                  },
-        { ".\r\n",                 "..\r\n"                 },
-        { "..\r\n",                "...\r\n"                },
-        { "a.\r\n.b\r\n\r\n.\r\n", "a.\r\n..b\r\n\r\n..\r\n"},
+        { "a\r\n", "a\r\n" },
+        { ".\r\n", "..\r\n" },
+        { "..\r\n", "...\r\n" },
+        { "a.\r\n.b\r\n\r\n.\r\n", "a.\r\n..b\r\n\r\n..\r\n" },
     };
 
     (void)state;
@@ -219,6 +302,7 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_batches),
         cmocka_unit_test(test_dot_stuffing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
