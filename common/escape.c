@@ -13,12 +13,12 @@ struct code_range {
 
 /* Above ASCII and still not to be shown: they end lines, or turn the order of what follows. */
 static const struct code_range unprintable[] = {
-    {0x0080,  0x009F}, /* C1 */
-    { 0x061C, 0x061C}, /* Arabic letter mark */
-    { 0x200E, 0x200F}, /* left-to-right and right-to-left marks */
-    { 0x2028, 0x202E}, /* line and paragraph separator, bidirectional embeddings and overrides */
-    { 0x2066, 0x2069}, /* bidirectional isolates */
-    { 0xFEFF, 0xFEFF}, /* byte order mark */
+    { 0x0080, 0x009F }, /* C1 */
+    { 0x061C, 0x061C }, /* Arabic letter mark */
+    { 0x200E, 0x200F }, /* left-to-right and right-to-left marks */
+    { 0x2028, 0x202E }, /* line and paragraph separator, bidirectional embeddings and overrides */
+    { 0x2066, 0x2069 }, /* bidirectional isolates */
+    { 0xFEFF, 0xFEFF }, /* byte order mark */
 };
 
 /* RFC 3629 4: what the first byte promises. The bounds of the second byte exclude overlong forms, surrogates and
@@ -28,14 +28,9 @@ static const struct {
     unsigned char second_min, second_max;
     size_t len;
 } utf8_rows[] = {
-    {0xC2,  0xDF, 0x80, 0xBF, 2},
-    { 0xE0, 0xE0, 0xA0, 0xBF, 3},
-    { 0xE1, 0xEC, 0x80, 0xBF, 3},
-    { 0xED, 0xED, 0x80, 0x9F, 3},
-    { 0xEE, 0xEF, 0x80, 0xBF, 3},
-    { 0xF0, 0xF0, 0x90, 0xBF, 4},
-    { 0xF1, 0xF3, 0x80, 0xBF, 4},
-    { 0xF4, 0xF4, 0x80, 0x8F, 4},
+    { 0xC2, 0xDF, 0x80, 0xBF, 2 }, { 0xE0, 0xE0, 0xA0, 0xBF, 3 }, { 0xE1, 0xEC, 0x80, 0xBF, 3 },
+    { 0xED, 0xED, 0x80, 0x9F, 3 }, { 0xEE, 0xEF, 0x80, 0xBF, 3 }, { 0xF0, 0xF0, 0x90, 0xBF, 4 },
+    { 0xF1, 0xF3, 0x80, 0xBF, 4 }, { 0xF4, 0xF4, 0x80, 0x8F, 4 },
 };
 
 /* The length of the character at bytes, 0 when it is not valid UTF-8. */
@@ -74,13 +69,28 @@ static bool is_printable(uint32_t code)
     return true;
 }
 
+/* How many bytes from the start stay as they are: printable ASCII but no backslash, which most texts consist of. */
+static size_t plain_len(const unsigned char *bytes, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && bytes[n] >= 0x20 && bytes[n] < 0x7F && bytes[n] != '\\')
+        n++;
+    return n;
+}
+
 void escape_append(struct strbuf *buf, const void *bytes, size_t len)
 {
     static const char digits[] = "0123456789ABCDEF";
     const unsigned char *at = bytes;
     const unsigned char *end = at + len;
 
-    while (at < end) {
+    for (;;) {
+        size_t plain = plain_len(at, (size_t)(end - at));
+        strbuf_append(buf, at, plain);
+        at += plain;
+        if (at == end)
+            return;
         uint32_t code = 0;
         size_t taken = utf8_decode(at, (size_t)(end - at), &code);
         if (code == '\\' && taken == 1) {
@@ -108,10 +118,28 @@ char *escape_text(const char *text)
     return buf.data;
 }
 
+/* By the block, because every message is looked at; an early end would cost more than it saves. */
+bool bytes_are_ascii(const void *bytes, size_t len)
+{
+    const unsigned char *at = bytes;
+    uint64_t seen = 0;
+    uint64_t block[4];
+
+    for (; len >= sizeof block; at += sizeof block, len -= sizeof block) {
+        (void)memcpy(block, at, sizeof block);
+        seen |= block[0] | block[1] | block[2] | block[3];
+    }
+    for (; len > 0; at++, len--)
+        seen |= *at;
+    return (seen & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool utf8_is_valid(const void *bytes, size_t len)
 {
     const unsigned char *at = bytes;
 
+    if (bytes_are_ascii(bytes, len))
+        return true;
     for (size_t i = 0; i < len;) {
         uint32_t code = 0;
         size_t taken = utf8_decode(at + i, len - i, &code);
@@ -119,15 +147,5 @@ bool utf8_is_valid(const void *bytes, size_t len)
             return false;
         i += taken;
     }
-    return true;
-}
-
-bool bytes_are_ascii(const void *bytes, size_t len)
-{
-    const unsigned char *at = bytes;
-
-    for (size_t i = 0; i < len; i++)
-        if (at[i] > 127)
-            return false;
     return true;
 }

@@ -24,7 +24,8 @@ void strbuf_init(struct strbuf *buf)
 {
     buf->capacity = 64;
     buf->len = 0;
-    buf->data = xcalloc(buf->capacity, 1);
+    buf->data = xrealloc(NULL, buf->capacity, 1);
+    buf->data[0] = '\0';
 }
 
 void strbuf_done(struct strbuf *buf)
@@ -58,21 +59,27 @@ void strbuf_append_text(struct strbuf *buf, const char *text)
 
 void strbuf_append_char(struct strbuf *buf, char c)
 {
-    strbuf_append(buf, &c, 1);
+    strbuf_reserve(buf, 1);
+    buf->data[buf->len++] = c;
+    buf->data[buf->len] = '\0';
 }
 
+/* Mostly there is room; when there is not, the first attempt has told how much is needed. */
 void strbuf_append_format(struct strbuf *buf, const char *fmt, ...)
 {
+    size_t room = buf->capacity - buf->len;
     va_list args;
 
     va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    int n = vsnprintf(buf->data + buf->len, room, fmt, args);
     va_end(args);
     MUST(n >= 0);
-    strbuf_reserve(buf, (size_t)n);
-    va_start(args, fmt);
-    (void)vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, args);
-    va_end(args);
+    if ((size_t)n >= room) {
+        strbuf_reserve(buf, (size_t)n);
+        va_start(args, fmt);
+        (void)vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, args);
+        va_end(args);
+    }
     buf->len += (size_t)n;
 }
 

@@ -1,7 +1,6 @@
 /* Wall-clock times as text. No locale: strftime's names would follow it. */
 #include "when.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,11 +23,36 @@ static struct tm utc_of(int64_t unix_s)
     return tm;
 }
 
-void when_format_rfc3339(char ret_text[WHEN_RFC3339_SIZE], int64_t unix_s)
+/* Writes value with leading zeros and returns what is behind it. Every message has a date or two, and every line of
+   the log: printf() would take many times as long. */
+static char *put_digits(char *to, size_t count, int value)
+{
+    for (size_t i = count; i-- > 0; value /= 10)
+        to[i] = (char)('0' + value % 10);
+    return to + count;
+}
+
+static char *put_time(char *to, const struct tm *tm)
+{
+    to = stpcpy(put_digits(to, 2, tm->tm_hour), ":");
+    to = stpcpy(put_digits(to, 2, tm->tm_min), ":");
+    return put_digits(to, 2, tm->tm_sec);
+}
+
+/* "2026-11-23T18:30:00" */
+static char *put_rfc3339(char *to, int64_t unix_s)
 {
     struct tm tm = utc_of(unix_s);
 
-    (void)strftime(ret_text, WHEN_RFC3339_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    to = stpcpy(put_digits(to, 4, tm.tm_year + 1900), "-");
+    to = stpcpy(put_digits(to, 2, tm.tm_mon + 1), "-");
+    to = stpcpy(put_digits(to, 2, tm.tm_mday), "T");
+    return put_time(to, &tm);
+}
+
+void when_format_rfc3339(char ret_text[WHEN_RFC3339_SIZE], int64_t unix_s)
+{
+    (void)stpcpy(put_rfc3339(ret_text, unix_s), "Z");
 }
 
 void when_format_rfc3339_ms(char ret_text[WHEN_RFC3339_SIZE], int64_t unix_ms)
@@ -40,18 +64,19 @@ void when_format_rfc3339_ms(char ret_text[WHEN_RFC3339_SIZE], int64_t unix_ms)
         ms += 1000;
         seconds--;
     }
-    struct tm tm = utc_of(seconds);
-    size_t used = strftime(ret_text, WHEN_RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(ret_text + used, WHEN_RFC3339_SIZE - used, ".%03dZ", (int)ms);
+    char *end = stpcpy(put_rfc3339(ret_text, seconds), ".");
+    (void)stpcpy(put_digits(end, 3, (int)ms), "Z");
 }
 
 void when_format_rfc5322(char ret_text[WHEN_RFC5322_SIZE], int64_t unix_s)
 {
     struct tm tm = utc_of(unix_s);
 
-    (void)snprintf(ret_text, WHEN_RFC5322_SIZE, "%s, %d %s %04d %02d:%02d:%02d +0000",
-                   day_names[tm.tm_wday], tm.tm_mday, month_names[tm.tm_mon], tm.tm_year + 1900,
-                   tm.tm_hour, tm.tm_min, tm.tm_sec);
+    char *end = stpcpy(stpcpy(ret_text, day_names[tm.tm_wday]), ", ");
+    end = put_digits(end, tm.tm_mday < 10 ? 1 : 2, tm.tm_mday);
+    end = stpcpy(stpcpy(stpcpy(end, " "), month_names[tm.tm_mon]), " ");
+    end = stpcpy(put_digits(end, 4, tm.tm_year + 1900), " ");
+    (void)stpcpy(put_time(end, &tm), " +0000");
 }
 
 /* count digits at *at, which moves behind them. */

@@ -45,6 +45,22 @@ static void test_growing_keeps_every_byte(void **state)
     assert_int_equal(buf.len, 105000);
 }
 
+/* Formatted text that just fits, and that just does not. */
+static void test_formats_of_every_length(void **state)
+{
+    (void)state;
+    for (int len = 0; len < 300; len++) {
+        AUTO_STRBUF struct strbuf buf;
+        strbuf_init(&buf);
+        strbuf_append_format(&buf, "a%*s", len, "b");
+        strbuf_append_format(&buf, "%*s", len, "c");
+        assert_int_equal(buf.len, strlen(buf.data));
+        assert_int_equal(buf.len, 1 + 2 * (len > 0 ? len : 1));
+        assert_int_equal(buf.data[len > 0 ? len : 1], 'b');
+        assert_int_equal(buf.data[buf.len - 1], 'c');
+    }
+}
+
 static void test_consuming(void **state)
 {
     AUTO_STRBUF struct strbuf buf;
@@ -83,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_appending),
         cmocka_unit_test(test_growing_keeps_every_byte),
+        cmocka_unit_test(test_formats_of_every_length),
         cmocka_unit_test(test_consuming),
         cmocka_unit_test(test_taking_leaves_an_empty_one),
     };
