@@ -10,8 +10,12 @@
         '--CR--> DOT_CR --LF--> END                                                     */
 #include "data_reader.h"
 
-#include "refusal.h"
+#include <string.h>
+
+#include "escape.h"
 #include "strbuf.h"
+
+#include "refusal.h"
 
 void data_reader_init(struct data_reader *reader, int64_t size_max_bytes)
 {
@@ -46,7 +50,46 @@ static void end_line(struct data_reader *reader, struct strbuf *out)
         reader->line++;
 }
 
-/* Bytes up to the next CR, LF or NUL, at least one: the loop that long messages spend their time in. */
+/* The length of a line with its CR LF; 0 when it is not all here or needs a closer look. */
+static size_t plain_line_len(const char *bytes, size_t len)
+{
+    if (len > DATA_LINE_MAX + 2)
+        len = DATA_LINE_MAX + 2;
+    const char *newline = bytes[0] == '.' ? NULL : memchr(bytes, '\n', len);
+    if (newline == NULL || newline == bytes)
+        return 0;
+    const char *last = newline - 1;
+    if (memchr(bytes, '\r', (size_t)(newline - bytes)) != last ||
+        memchr(bytes, '\0', (size_t)(last - bytes)) != NULL)
+        return 0;
+    return (size_t)(newline - bytes) + 1;
+}
+
+/* As many plain lines as there are, in one piece. Long messages consist of them, and the states below would look at
+   every byte; both come to the same. */
+static size_t take_plain_lines(struct data_reader *reader, const char *bytes, size_t len,
+                               struct strbuf *out)
+{
+    int64_t room = reader->size_max_bytes - reader->size_bytes;
+    size_t used = 0;
+
+    if (reader->state != DATA_LINE_START || reader->fault != DATA_FAULT_NONE)
+        return 0;
+    if ((int64_t)len > room)
+        len = (size_t)room;
+    while (used < len) {
+        size_t line_len = plain_line_len(bytes + used, len - used);
+        if (line_len == 0)
+            break;
+        used += line_len;
+        reader->line++;
+    }
+    emit(reader, bytes, used, out);
+    reader->is_8bit = reader->is_8bit || !bytes_are_ascii(bytes, used);
+    return used;
+}
+
+/* Bytes up to the next CR, LF or NUL, at least one. */
 static size_t take_run(struct data_reader *reader, const char *bytes, size_t len,
                        struct strbuf *out)
 {
@@ -134,8 +177,10 @@ size_t data_reader_feed(struct data_reader *reader, const char *bytes, size_t le
 {
     size_t used = 0;
 
-    while (used < len && reader->state != DATA_END)
-        used += step(reader, bytes + used, len - used, out);
+    while (used < len && reader->state != DATA_END) {
+        size_t plain = take_plain_lines(reader, bytes + used, len - used, out);
+        used += plain > 0 ? plain : step(reader, bytes + used, len - used, out);
+    }
     return used;
 }
 
