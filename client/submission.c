@@ -3,139 +3,36 @@
    for the daemon is most of what the command does. */
 #include "submission.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "address.h"
 #include "cleanup.h"
 #include "error.h"
-#include "escape.h"
 #include "xalloc.h"
+
+#include "daemon_link.h"
 
 enum {
     GREETING_TIMEOUT_S = 10, /* DESIGN 2.4: then the daemon counts as away */
     REPLY_TIMEOUT_S = 600,   /* RFC 5321 4.5.3.2.6, the longest */
-    REPLY_LINE_MAX = 4096,
-    REPLY_LINES_MAX = 100,
     RCPT_BATCH = 50,
     BODY_PIECE_BYTES = 64 * 1024, /* what is written at once */
 };
 
-struct reply {
-    int code;
-    struct strbuf text; /* lines without codes, escaped, joined by a space */
-};
-
 struct submission {
-    int fd;
-    char buffer[REPLY_LINE_MAX];
-    size_t buffer_len;
-    struct reply reply; /* the last one */
+    struct daemon_link link;
     bool has_8bitmime;
     bool has_smtputf8;
     bool has_size;
 };
 
-static void set_timeout(int fd, int seconds)
+static void on_keyword(const char *line, size_t len, void *ctx)
 {
-    struct timeval timeout = { .tv_sec = seconds };
-
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-}
-
-static bool send_all(struct submission *submission, const char *bytes, size_t len,
-                     struct error *err)
-{
-    while (len > 0) {
-        ssize_t n = send(submission->fd, bytes, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail(err, ERROR_BUSY, "speak to outboxd: %s",
-                        errno == EAGAIN ? "it does not read" : strerror(errno));
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-/* One line without its end, in submission->buffer until the next call; ret_len excludes the line end. */
-static bool read_line(struct submission *submission, size_t *consumed, size_t *ret_len,
-                      struct error *err)
-{
-    memmove(submission->buffer, submission->buffer + *consumed, submission->buffer_len - *consumed);
-    submission->buffer_len -= *consumed;
-    *consumed = 0;
-    for (;;) {
-        char *end = memchr(submission->buffer, '\n', submission->buffer_len);
-        if (end != NULL) {
-            size_t len = (size_t)(end - submission->buffer);
-            *consumed = len + 1;
-            *ret_len = len > 0 && end[-1] == '\r' ? len - 1 : len;
-            return true;
-        }
-        if (submission->buffer_len == sizeof submission->buffer)
-            return fail(err, ERROR_PROTOCOL, "outboxd sent an endless line");
-        ssize_t n = recv(submission->fd, submission->buffer + submission->buffer_len,
-                         sizeof submission->buffer - submission->buffer_len, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return fail(err, ERROR_BUSY, "listen to outboxd: %s",
-                        n == 0            ? "it closed the connection"
-                        : errno == EAGAIN ? "it does not answer"
-                                          : strerror(errno));
-        submission->buffer_len += (size_t)n;
-    }
-}
-
-static bool is_reply_line(const char *line, size_t len)
-{
-    return len >= 3 && line[0] >= '2' && line[0] <= '5' && line[1] >= '0' && line[1] <= '9' &&
-           line[2] >= '0' && line[2] <= '9' && (len == 3 || line[3] == ' ' || line[3] == '-');
-}
-
-/* keyword: NULL, or called for each line behind the first (EHLO). */
-static bool read_reply(struct submission *submission,
-                       void (*keyword)(struct submission *, const char *, size_t),
-                       struct error *err)
-{
-    struct reply *reply = &submission->reply;
-    size_t consumed = 0;
-    bool is_last = false;
-
-    strbuf_clear(&reply->text);
-    for (unsigned count = 0; !is_last; count++) {
-        size_t len = 0;
-        if (!read_line(submission, &consumed, &len, err))
-            return false;
-        const char *line = submission->buffer;
-        if (!is_reply_line(line, len) || count == REPLY_LINES_MAX)
-            return fail(err, ERROR_PROTOCOL, "what listens at submit.sock does not speak SMTP");
-        is_last = len == 3 || line[3] == ' ';
-        reply->code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
-        if (len > 4 && reply->text.len > 0)
-            strbuf_append_char(&reply->text, ' ');
-        if (len > 4)
-            escape_append(&reply->text, line + 4, len - 4);
-        if (keyword != NULL && count > 0 && len > 4)
-            keyword(submission, line + 4, len - 4);
-    }
-    memmove(submission->buffer, submission->buffer + consumed, submission->buffer_len - consumed);
-    submission->buffer_len -= consumed;
-    return true;
-}
-
-static void on_keyword(struct submission *submission, const char *line, size_t len)
-{
+    struct submission *submission = ctx;
     struct {
         const char *name;
         bool *flag;
@@ -184,7 +81,8 @@ static int status_of_refusal(const struct reply *reply, const char *what, struct
 
 static bool command(struct submission *submission, const char *text, struct error *err)
 {
-    return send_all(submission, text, strlen(text), err) && read_reply(submission, NULL, err);
+    return daemon_link_send(&submission->link, text, strlen(text), err) &&
+           daemon_link_read(&submission->link, NULL, NULL, err);
 }
 
 struct submission *submission_open(int fd, int *ret_status, struct error *err)
@@ -192,20 +90,19 @@ struct submission *submission_open(int fd, int *ret_status, struct error *err)
     static const char ehlo[] = "EHLO localhost\r\n";
     struct submission *submission = NEW(struct submission);
 
-    submission->fd = fd;
-    strbuf_init(&submission->reply.text);
+    daemon_link_init(&submission->link, fd);
     *ret_status = EX_TEMPFAIL;
-    set_timeout(fd, GREETING_TIMEOUT_S);
-    bool is_open = read_reply(submission, NULL, err);
-    if (is_open && !is_positive(&submission->reply)) {
-        *ret_status = status_of_refusal(&submission->reply, "outboxd", err);
+    daemon_link_set_timeout(&submission->link, GREETING_TIMEOUT_S);
+    bool is_open = daemon_link_read(&submission->link, NULL, NULL, err);
+    if (is_open && !is_positive(&submission->link.reply)) {
+        *ret_status = status_of_refusal(&submission->link.reply, "outboxd", err);
         is_open = false;
     }
-    set_timeout(fd, REPLY_TIMEOUT_S);
-    is_open = is_open && send_all(submission, ehlo, sizeof ehlo - 1, err) &&
-              read_reply(submission, on_keyword, err);
-    if (is_open && !is_positive(&submission->reply)) {
-        *ret_status = status_of_refusal(&submission->reply, "EHLO", err);
+    daemon_link_set_timeout(&submission->link, REPLY_TIMEOUT_S);
+    is_open = is_open && daemon_link_send(&submission->link, ehlo, sizeof ehlo - 1, err) &&
+              daemon_link_read(&submission->link, on_keyword, submission, err);
+    if (is_open && !is_positive(&submission->link.reply)) {
+        *ret_status = status_of_refusal(&submission->link.reply, "EHLO", err);
         is_open = false;
     }
     if (!is_open) {
@@ -221,9 +118,8 @@ void submission_close(struct submission *submission)
 
     if (submission == NULL)
         return;
-    (void)send_all(submission, "QUIT\r\n", 6, &ignored);
-    (void)close(submission->fd);
-    strbuf_done(&submission->reply.text);
+    (void)daemon_link_send(&submission->link, "QUIT\r\n", 6, &ignored);
+    daemon_link_done(&submission->link);
     free(submission);
 }
 
@@ -233,9 +129,9 @@ char *submission_complete_address(struct submission *submission, const char *add
     struct error ignored; /* a lost connection is told by whatever comes next */
     struct address full;
 
-    if (!command(submission, line, &ignored) || !is_positive(&submission->reply))
+    if (!command(submission, line, &ignored) || !is_positive(&submission->link.reply))
         return NULL;
-    const char *start = strchr(submission->reply.text.data, '<');
+    const char *start = strchr(submission->link.reply.text.data, '<');
     const char *end = start != NULL ? strchr(start, '>') : NULL;
     AUTO_FREE char *found = end != NULL ? xstrndup(start, (size_t)(end - start) + 1) : NULL;
     if (found == NULL || !address_parse(found, &full, &ignored) || full.kind != ADDRESS_FULL)
@@ -315,23 +211,23 @@ static bool send_batch(struct submission *submission, struct submission_message 
     envelope->has_data = envelope->wants_data && !is_any_pending(message, envelope->next);
     if (envelope->has_data)
         strbuf_append_text(&out, "DATA\r\n");
-    if (!send_all(submission, out.data, out.len, err))
+    if (!daemon_link_send(&submission->link, out.data, out.len, err))
         return false;
     if (is_first) {
-        if (!read_reply(submission, NULL, err))
+        if (!daemon_link_read(&submission->link, NULL, NULL, err))
             return false;
-        envelope->has_mail = is_positive(&submission->reply);
+        envelope->has_mail = is_positive(&submission->link.reply);
         if (!envelope->has_mail)
-            envelope->status = status_of_refusal(&submission->reply, "sender", err);
+            envelope->status = status_of_refusal(&submission->link.reply, "sender", err);
     }
     for (size_t i = 0; i < count; i++) {
         struct error of_reply;
-        if (!read_reply(submission, NULL, envelope->has_mail ? err : &of_reply))
+        if (!daemon_link_read(&submission->link, NULL, NULL, envelope->has_mail ? err : &of_reply))
             return false;
         if (!envelope->has_mail)
             continue;
         struct submission_recipient *recipient = &message->recipients[asked[i]];
-        decide(recipient, &submission->reply, &envelope->is_full);
+        decide(recipient, &submission->link.reply, &envelope->is_full);
         envelope->accepted += recipient->fate == FATE_ACCEPTED ? 1 : 0;
     }
     return true;
@@ -384,7 +280,8 @@ struct body_sink {
 
 static bool body_flush(struct body_sink *sink)
 {
-    sink->is_lost = !send_all(sink->submission, sink->out.data, sink->out.len, sink->err);
+    sink->is_lost =
+        !daemon_link_send(&sink->submission->link, sink->out.data, sink->out.len, sink->err);
     strbuf_clear(&sink->out);
     return !sink->is_lost;
 }
@@ -424,8 +321,9 @@ static int status_of_break(const struct body_sink *sink, struct error *err)
         return EX_TEMPFAIL;
     }
     /* The daemon may have said why before it stopped reading. */
-    if (read_reply(submission, NULL, &of_reply) && !is_positive(&submission->reply))
-        return status_of_refusal(&submission->reply, "message", err);
+    if (daemon_link_read(&submission->link, NULL, NULL, &of_reply) &&
+        !is_positive(&submission->link.reply))
+        return status_of_refusal(&submission->link.reply, "message", err);
     return EX_TEMPFAIL;
 }
 
@@ -435,21 +333,21 @@ static int send_data(struct submission *submission, const struct submission_mess
 {
     struct body_sink sink = { .submission = submission, .err = err, .at_line_start = true };
 
-    if (!has_data && !send_all(submission, "DATA\r\n", 6, err))
+    if (!has_data && !daemon_link_send(&submission->link, "DATA\r\n", 6, err))
         return EX_TEMPFAIL;
-    if (!read_reply(submission, NULL, err))
+    if (!daemon_link_read(&submission->link, NULL, NULL, err))
         return EX_TEMPFAIL;
-    if (submission->reply.code != 354)
-        return status_of_refusal(&submission->reply, "message", err);
+    if (submission->link.reply.code != 354)
+        return status_of_refusal(&submission->link.reply, "message", err);
     strbuf_init(&sink.out);
     bool is_sent = send_message(message, &sink);
     strbuf_done(&sink.out);
     if (!is_sent)
         return status_of_break(&sink, err);
-    if (!read_reply(submission, NULL, err))
+    if (!daemon_link_read(&submission->link, NULL, NULL, err))
         return EX_TEMPFAIL;
-    if (!is_positive(&submission->reply))
-        return status_of_refusal(&submission->reply, "message", err);
+    if (!is_positive(&submission->link.reply))
+        return status_of_refusal(&submission->link.reply, "message", err);
     return EX_OK;
 }
 
@@ -533,7 +431,7 @@ int submission_send(struct submission *submission, struct submission_message *me
             spoil(message, was_accepted, status, reply != NULL ? err->text : NULL);
         else {
             free(reply);
-            reply = reply_text(&submission->reply);
+            reply = reply_text(&submission->link.reply);
         }
     }
     if (reply == NULL)
