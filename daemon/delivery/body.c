@@ -8,43 +8,36 @@
 #include "cleanup.h"
 #include "invariant.h"
 
-/* Copies up to and including the next CR or LF. */
-static size_t copy_run(const char *bytes, size_t len, char *ret_bytes)
-{
-    size_t run = 0;
-
-    while (run < len && bytes[run] != '\r' && bytes[run] != '\n')
-        run++;
-    run += run < len;
-    (void)memcpy(ret_bytes, bytes, run);
-    return run;
-}
-
 bool dot_stuffer_run(struct dot_stuffer *stuffer, const char *bytes, size_t len, char *ret_bytes,
                      size_t *ret_len)
 {
-    size_t in = 0;
-    size_t out = 0;
+    const char *end = bytes + len;
+    const char *copied = bytes; /* up to here; many lines at a time, for few begin with a dot */
+    const char *p = bytes;
+    char *out = ret_bytes;
 
-    while (in < len) {
-        if (stuffer->is_after_cr != (bytes[in] == '\n'))
-            return false;
+    while (p < end) {
         if (stuffer->is_after_cr) {
-            ret_bytes[out++] = bytes[in++];
+            if (*p++ != '\n')
+                return false;
             *stuffer = (struct dot_stuffer){ 0 };
             continue;
         }
-        if (!stuffer->is_within_line && bytes[in] == '.')
-            ret_bytes[out++] = '.';
-        size_t run = copy_run(bytes + in, len - in, ret_bytes + out);
-        in += run;
-        out += run;
-        stuffer->is_within_line = true;
-        stuffer->is_after_cr = bytes[in - 1] == '\r';
-        if (bytes[in - 1] == '\n')
+        if (!stuffer->is_within_line && *p == '.') {
+            out = mempcpy(out, copied, (size_t)(p - copied));
+            *out++ = '.';
+            copied = p;
+        }
+        const char *cr = memchr(p, '\r', (size_t)(end - p));
+        const char *run_end = cr != NULL ? cr : end;
+        if (memchr(p, '\n', (size_t)(run_end - p)) != NULL)
             return false;
+        stuffer->is_within_line = true;
+        stuffer->is_after_cr = cr != NULL;
+        p = cr != NULL ? cr + 1 : end;
     }
-    *ret_len = out;
+    out = mempcpy(out, copied, (size_t)(end - copied));
+    *ret_len = (size_t)(out - ret_bytes);
     return true;
 }
 

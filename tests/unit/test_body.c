@@ -20,30 +20,30 @@ static const struct {
     const char *in;
     const char *out; /* NULL: damaged */
 } rows[] = {
-    {"empty",              "",                  ".\r\n"                   },
-    { "one line",          "a\r\n",             "a\r\n.\r\n"              },
-    { "no end of line",    "a",                 "a\r\n.\r\n"              },
-    { "a dot",             ".\r\n",             "..\r\n.\r\n"             },
-    { "a dot, no end",     ".",                 "..\r\n.\r\n"             },
-    { "two dots",          "..\r\n",            "...\r\n.\r\n"            },
-    { "dots within",       "a.b.\r\n.c\r\n",    "a.b.\r\n..c\r\n.\r\n"    },
-    { "dots in each line", ".\r\n.\r\n.a\r\n",  "..\r\n..\r\n..a\r\n.\r\n"},
-    { "empty lines",       "\r\n\r\n.\r\n\r\n", "\r\n\r\n..\r\n\r\n.\r\n" },
-    { "8-bit",             "\xff\x80.\r\n",     "\xff\x80.\r\n.\r\n"      },
-    { "LF alone",          "a\nb\r\n",          NULL                      },
-    { "LF at once",        "\n",                NULL                      },
-    { "CR alone",          "a\rb\r\n",          NULL                      },
-    { "CR at the end",     "a\r\n\r",           NULL                      },
-    { "CR CR LF",          "a\r\r\n",           NULL                      },
-    { "LF, dot, LF",       "a\n.\nb\r\n",       NULL                      },
-    { "LF, dot, CRLF",     "a\n.\r\nb\r\n",     NULL                      },
+    { "empty", "", ".\r\n" },
+    { "one line", "a\r\n", "a\r\n.\r\n" },
+    { "no end of line", "a", "a\r\n.\r\n" },
+    { "a dot", ".\r\n", "..\r\n.\r\n" },
+    { "a dot, no end", ".", "..\r\n.\r\n" },
+    { "two dots", "..\r\n", "...\r\n.\r\n" },
+    { "dots within", "a.b.\r\n.c\r\n", "a.b.\r\n..c\r\n.\r\n" },
+    { "dots in each line", ".\r\n.\r\n.a\r\n", "..\r\n..\r\n..a\r\n.\r\n" },
+    { "empty lines", "\r\n\r\n.\r\n\r\n", "\r\n\r\n..\r\n\r\n.\r\n" },
+    { "8-bit", "\xff\x80.\r\n", "\xff\x80.\r\n.\r\n" },
+    { "LF alone", "a\nb\r\n", NULL },
+    { "LF at once", "\n", NULL },
+    { "CR alone", "a\rb\r\n", NULL },
+    { "CR at the end", "a\r\n\r", NULL },
+    { "CR CR LF", "a\r\r\n", NULL },
+    { "LF, dot, LF", "a\n.\nb\r\n", NULL },
+    { "LF, dot, CRLF", "a\n.\r\nb\r\n", NULL },
 };
 
 /* Cut into three pieces, at a and b. */
 static bool stuff(const char *in, size_t a, size_t b, struct strbuf *out)
 {
     struct dot_stuffer stuffer = { 0 };
-    char bytes[64];
+    char bytes[1024];
     char end[DOT_STUFFER_END_MAX];
     size_t len = strlen(in);
     const size_t cuts[] = { 0, a, b, len };
@@ -81,6 +81,86 @@ static void test_every_split(void **state)
             }
         }
     }
+}
+
+/* --- Against a stuffer that looks at each byte --- */
+
+/* False: there is a bare CR or LF. */
+static bool stuff_plainly(const char *in, size_t len, struct strbuf *out)
+{
+    char last = '\n';
+
+    for (size_t i = 0; i < len; i++) {
+        bool is_at_start = last == '\n';
+        if ((last == '\r') != (in[i] == '\n'))
+            return false;
+        if (is_at_start && in[i] == '.')
+            strbuf_append_char(out, '.');
+        strbuf_append_char(out, in[i]);
+        last = in[i];
+    }
+    if (last == '\r')
+        return false;
+    strbuf_append_text(out, last == '\n' ? ".\r\n" : "\r\n.\r\n");
+    return true;
+}
+
+/* Words over an alphabet that makes lines, dots at their beginning, long runs and, now and then, damage. */
+static void random_text(unsigned *seed, struct strbuf *text)
+{
+    static const char *const words[] = { "\r\n",
+                                         "\r\n",
+                                         "\r\n.",
+                                         ".",
+                                         "a",
+                                         "bcd\r\n..",
+                                         "a run longer than any vector register is wide, quite",
+                                         "\r\n.\r\n",
+                                         "\xff" };
+    static const char *const damage[] = { "\r", "\n", "\r\r\n", "\n." };
+    unsigned count = (unsigned)rand_r(seed) % 9;
+
+    strbuf_clear(text);
+    for (unsigned i = 0; i < count; i++) {
+        bool is_damaged = rand_r(seed) % 40 == 0;
+        strbuf_append_text(text, is_damaged ? damage[(size_t)rand_r(seed) % COUNT_OF(damage)]
+                                            : words[(size_t)rand_r(seed) % COUNT_OF(words)]);
+    }
+}
+
+static void check_all_splits(const struct strbuf *text, const struct strbuf *expected, bool is_good)
+{
+    AUTO_STRBUF struct strbuf out;
+
+    strbuf_init(&out);
+    for (size_t a = 0; a <= text->len; a++) {
+        for (size_t b = a; b <= text->len; b++) {
+            strbuf_clear(&out);
+            assert_int_equal(stuff(text->data, a, b, &out), is_good);
+            if (is_good)
+                assert_string_equal(out.data, expected->data);
+        }
+    }
+}
+
+static void test_random_texts_at_every_split(void **state)
+{
+    AUTO_STRBUF struct strbuf text;
+    AUTO_STRBUF struct strbuf expected;
+    unsigned seed = 4711;
+    unsigned damaged = 0;
+
+    (void)state;
+    strbuf_init(&text);
+    strbuf_init(&expected);
+    for (unsigned i = 0; i < 500; i++) {
+        random_text(&seed, &text);
+        strbuf_clear(&expected);
+        bool is_good = stuff_plainly(text.data, text.len, &expected);
+        damaged += !is_good;
+        check_all_splits(&text, &expected, is_good);
+    }
+    assert_in_range(damaged, 20, 200);
 }
 
 /* --- The pump --- */
@@ -237,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_random_texts_at_every_split),
         cmocka_unit_test(test_pump),
         cmocka_unit_test(test_one_block_for_a_small_message),
         cmocka_unit_test(test_nothing_of_the_end_of_a_damaged_one),
