@@ -55,7 +55,7 @@ def postfix_command(bench, folder, subject):
 
 def exim_command(bench, folder, subject):
     server = subject.server
-    return [server.roots["exim4-daemon-light"] / "usr/sbin/exim4", "-C", server.run / "exim.conf"], server._environment()
+    return [server.roots["exim4-daemon-light"] / "usr/sbin/exim4", "-C", server.run / "exim.conf"], server.environment()
 
 
 # The command of each subject that has one, and what it must find in its environment.
@@ -89,7 +89,7 @@ def command(bench, name, runs, message):
     subject.start(folder, None)
     try:
         program, environment = COMMANDS[name](bench, folder, subject)
-        return measured(bench, [*program, "-i", "-f", SENDER, RECIPIENT], environment, runs, message)
+        return measured(bench, [*program, "-i", RECIPIENT], environment, runs, message)
     finally:
         subject.stop()
 

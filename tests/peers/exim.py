@@ -92,7 +92,7 @@ class PrivateExim:
         config.chmod(0o644)
         with open(self.run / "output", "ab") as output:
             self.process = subprocess.Popen([self.roots["exim4-daemon-light"] / "usr/sbin/exim4", "-bdf", "-C", config],
-                                            env=self._environment(), stdin=subprocess.DEVNULL, stdout=output,
+                                            env=self.environment(), stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=output, preexec_fn=self.prepare)
         end = time.monotonic() + START_DEADLINE_S
         while not (self.run / "pid").exists():
@@ -104,7 +104,7 @@ class PrivateExim:
     def place_files(self):
         """Into self.run, before they become Exim's."""
 
-    def _environment(self):
+    def environment(self):
         wrapper = next(self.roots["libnss-wrapper"].glob("usr/lib/*/libnss_wrapper.so"))
         return {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": library_path(self.roots["exim4-daemon-light"]),
                 "LD_PRELOAD": str(wrapper), "NSS_WRAPPER_PASSWD": f"{self.run}/passwd",
