@@ -27,8 +27,8 @@ class Names:
         return self.known[number]
 
 
-def read(lines):
-    """Counter of (object, function) -> instructions, each function's own."""
+def read(lines, program):
+    """Counter of (object, function) -> instructions, each function's own. The program is called OWN."""
     objects, functions = Names(), Names()
     costs = collections.Counter()
     place = [None, None]
@@ -40,7 +40,7 @@ def read(lines):
             names = objects if kind.endswith("ob") else functions
             resolved = names.resolve(number, text)
             if kind == "ob":
-                place[0] = pathlib.Path(resolved).name
+                place[0] = OWN if resolved == str(program) else pathlib.Path(resolved).name
             elif kind == "fn":
                 place[1] = resolved
         elif line.startswith("calls="):
@@ -59,7 +59,10 @@ def profile_of(program, folder, messages, is_delivering):
     tool = [shutil.which("valgrind"), "-q", "--tool=callgrind", "--read-inline-info=no", f"--callgrind-out-file={out}"]
     workload.run(tool, program, folder / f"run.{messages}", messages, is_delivering)
     with open(out, encoding="utf-8", errors="replace") as lines:
-        return read(line.rstrip("\n") for line in lines)
+        profile = read((line.rstrip("\n") for line in lines), program.resolve())
+    if own(profile) == 0:
+        raise workload.Broken(f"callgrind saw nothing of {program}")
+    return profile
 
 
 def per_message(few, many, messages):

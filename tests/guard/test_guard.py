@@ -16,7 +16,7 @@ positions: line
 events: Ir
 summary: 999
 
-ob=(1) /usr/bin/outboxd
+ob=(1) /build/bin/outboxd.now
 fl=(1) daemon/x.c
 fn=(1) outer
 10 100
@@ -47,7 +47,7 @@ totals: 999
 
 class Callgrind(unittest.TestCase):
     def test_costs_are_each_functions_own(self):
-        self.assertEqual(callgrind.read(PROFILE), {
+        self.assertEqual(callgrind.read(PROFILE, pathlib.Path("/build/bin/outboxd.now")), {
             ("outboxd", "outer"): 130, ("outboxd", "inner"): 40, ("libc.so.6", "malloc"): 5000})
 
     def test_what_two_runs_share_cancels_out(self):
