@@ -9,12 +9,12 @@ import collections
 import itertools
 import re
 
-CALLS = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2,fdatasync,fsync"
+CALLS = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,pwritev,fdatasync,fsync"
 # Strings whole, paths of descriptors, threads.
-STRACE = ("strace", "-f", "-qq", "-y", "-s", "100000", "-e", f"trace={CALLS}")
+STRACE = ("strace", "-f", "-qq", "-y", "-s", "400000", "-e", f"trace={CALLS}")
 READS = ("read", "readv", "recvfrom", "recvmsg")
 REPLIES = ("write", "writev", "sendto", "sendmsg")
-WRITES = ("pwrite64", "pwritev", "pwritev2")
+WRITES = ("pwrite64", "pwritev")
 SYNCS = ("fdatasync", "fsync")
 
 LINE = re.compile(r"(\d+)\s+(.*)")
