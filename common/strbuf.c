@@ -20,12 +20,17 @@ void strbuf_reserve(struct strbuf *buf, size_t more)
     buf->capacity = wanted;
 }
 
+void strbuf_init_sized(struct strbuf *buf, size_t capacity)
+{
+    buf->capacity = capacity;
+    buf->len = 0;
+    buf->data = xrealloc(NULL, capacity, 1);
+    buf->data[0] = '\0';
+}
+
 void strbuf_init(struct strbuf *buf)
 {
-    buf->capacity = 64;
-    buf->len = 0;
-    buf->data = xrealloc(NULL, buf->capacity, 1);
-    buf->data[0] = '\0';
+    strbuf_init_sized(buf, 64);
 }
 
 void strbuf_done(struct strbuf *buf)

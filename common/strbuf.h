@@ -10,6 +10,7 @@ struct strbuf {
 };
 
 void strbuf_init(struct strbuf *buf);
+void strbuf_init_sized(struct strbuf *buf, size_t capacity); /* the NUL included: at least 1 */
 void strbuf_done(struct strbuf *buf);
 void strbuf_clear(struct strbuf *buf); /* keeps the memory */
 /* Room for so many more bytes: appending them moves nothing (matters for secrets, which leave copies behind). */

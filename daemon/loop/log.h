@@ -1,5 +1,6 @@
 /* The log: one line per event, `queue-id event key=value ...`, written by a thread of its own, so that a blocked
-   log never blocks mail: lines that find 1,024 others waiting are dropped and counted ("dropped 12 lines").
+   log never blocks mail: lines that find 1,024 others waiting are dropped and counted ("dropped 12 lines"). The first
+   line after a rest is written at once; while more come, they are written every 10 ms.
    Every value is escaped here (escape.h) and cut at 1,000 bytes. Secrets must not be handed over at all. */
 #pragma once
 #include <stdbool.h>

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,17 +87,17 @@ struct form_case {
 };
 
 static const struct form_case form_cases[] = {
-    {"plain",             LOG_LEVEL_INFO,    "Q1", "a@b.example",  "info Q1 tested key=a@b.example\n"       },
-    { "no id",            LOG_LEVEL_WARNING, NULL, "x",            "warning - tested key=x\n"               },
-    { "error",            LOG_LEVEL_ERROR,   NULL, "x",            "error - tested key=x\n"                 },
-    { "too detailed",     LOG_LEVEL_DEBUG,   NULL, "x",            NULL                                     },
-    { "absent",           LOG_LEVEL_INFO,    "Q1", NULL,           "info Q1 tested\n"                       },
-    { "empty",            LOG_LEVEL_INFO,    "Q1", "",             "info Q1 tested key=\"\"\n"              },
-    { "words",            LOG_LEVEL_INFO,    "Q1", "250 2.0.0 ok", "info Q1 tested key=\"250 2.0.0 ok\"\n"  },
-    { "quotes",           LOG_LEVEL_INFO,    "Q1", "say \"hi\"",   "info Q1 tested key=\"say \\\"hi\\\"\"\n"},
-    { "forged line",      LOG_LEVEL_INFO,    "Q1", "a\r\n2026",    "info Q1 tested key=a\\x0D\\x0A2026\n"   },
-    { "terminal command", LOG_LEVEL_INFO,    "Q1", "\x1b[2J",      "info Q1 tested key=\\x1B[2J\n"          },
-    { "format",           LOG_LEVEL_INFO,    "Q1", "%n%s%x",       "info Q1 tested key=%n%s%x\n"            },
+    { "plain", LOG_LEVEL_INFO, "Q1", "a@b.example", "info Q1 tested key=a@b.example\n" },
+    { "no id", LOG_LEVEL_WARNING, NULL, "x", "warning - tested key=x\n" },
+    { "error", LOG_LEVEL_ERROR, NULL, "x", "error - tested key=x\n" },
+    { "too detailed", LOG_LEVEL_DEBUG, NULL, "x", NULL },
+    { "absent", LOG_LEVEL_INFO, "Q1", NULL, "info Q1 tested\n" },
+    { "empty", LOG_LEVEL_INFO, "Q1", "", "info Q1 tested key=\"\"\n" },
+    { "words", LOG_LEVEL_INFO, "Q1", "250 2.0.0 ok", "info Q1 tested key=\"250 2.0.0 ok\"\n" },
+    { "quotes", LOG_LEVEL_INFO, "Q1", "say \"hi\"", "info Q1 tested key=\"say \\\"hi\\\"\"\n" },
+    { "forged line", LOG_LEVEL_INFO, "Q1", "a\r\n2026", "info Q1 tested key=a\\x0D\\x0A2026\n" },
+    { "terminal command", LOG_LEVEL_INFO, "Q1", "\x1b[2J", "info Q1 tested key=\\x1B[2J\n" },
+    { "format", LOG_LEVEL_INFO, "Q1", "%n%s%x", "info Q1 tested key=%n%s%x\n" },
 };
 
 static void test_forms(void **state)
@@ -272,6 +273,105 @@ static void test_blocked_reader(void **state)
     output_close(&output);
 }
 
+/* Lines that waited are written together, in pieces that other writers to the pipe cannot get in between, and a line
+   longer than a piece still comes whole. */
+static void test_pieces(void **state)
+{
+    AUTO_STRBUF struct strbuf text;
+    struct error err;
+    char packet[65536];
+    char value[1001];
+    unsigned packets = 0;
+    unsigned told = 0;
+    ssize_t n = 0;
+
+    (void)state;
+    strbuf_init(&text);
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    /* Each read gets what one write has written. */
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC | O_DIRECT), 0);
+    struct output output = { fds[0], fds[1] };
+    fill(&output);
+    assert_int_equal(fcntl(output.writer, F_SETFL, O_DIRECT), 0);
+    assert_true(log_start(output.writer, LOG_LEVEL_INFO, &err));
+    for (unsigned i = 0; i < LINES_EACH; i++)
+        log_event(LOG_LEVEL_INFO, "Q", "tested", "key", "value", NULL);
+    log_event(LOG_LEVEL_INFO, "Q", "long", "a", value, "b", value, "c", value, "d", value, "e",
+              value, NULL);
+    while (strstr(text.data, " e=") == NULL || text.data[text.len - 1] != '\n') {
+        n = read(output.reader, packet, sizeof packet);
+        assert_true(n > 0);
+        if (packet[0] == '\0')
+            continue; /* of what filled the pipe */
+        assert_in_range(n, 1, PIPE_BUF);
+        packets++;
+        strbuf_append(&text, packet, (size_t)n);
+        assert_true(strstr(text.data, "long") != NULL || packet[n - 1] == '\n');
+    }
+    log_stop();
+    (void)sum_dropped(text.data, &told); /* by the test before, perhaps */
+    assert_int_equal(count_lines(text.data) - told, LINES_EACH + 1);
+    assert_non_null(strstr(text.data, value));
+    /* At most two batches, because the first line may have been alone. */
+    assert_in_range(packets - told, 2, text.len / PIPE_BUF + 4);
+    output_close(&output);
+}
+
+/* The journal's kind: takes what it has room for. */
+static void test_socket(void **state)
+{
+    struct error err;
+    AUTO_STRBUF struct strbuf text;
+    char buffer[65536];
+    char value[1001];
+    int fds[2];
+
+    (void)state;
+    strbuf_init(&text);
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_true(log_start(fds[1], LOG_LEVEL_INFO, &err));
+    for (unsigned i = 0; i < QUEUE_MAX; i++)
+        log_event(LOG_LEVEL_INFO, "Q", "tested", "key", value, NULL);
+    while (count_lines(text.data) < QUEUE_MAX) {
+        ssize_t n = read(fds[0], buffer, sizeof buffer);
+        assert_true(n > 0);
+        strbuf_append(&text, buffer, (size_t)n);
+    }
+    log_stop();
+    assert_int_equal(text.len % QUEUE_MAX, 0);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void test_file(void **state)
+{
+    struct error err;
+    FILE *file = tmpfile();
+    char line[256];
+    unsigned lines = 0;
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(log_start(fileno(file), LOG_LEVEL_INFO, &err));
+    for (; lines < LINES_EACH; lines++) {
+        (void)snprintf(line, sizeof line, "%u", lines);
+        log_event(LOG_LEVEL_INFO, "Q", "tested", "number", line, NULL);
+    }
+    log_stop();
+    rewind(file);
+    for (lines = 0; fgets(line, sizeof line, file) != NULL; lines++) {
+        const char *number = strstr(line, "number=");
+        assert_non_null(number);
+        assert_int_equal(strtoul(number + strlen("number="), NULL, 10), lines);
+    }
+    assert_int_equal(lines, LINES_EACH);
+    (void)fclose(file);
+}
+
 /* A daemon that is told to stop stops, though its log is blocked. */
 static void test_stop_while_blocked(void **state)
 {
@@ -323,10 +423,17 @@ static void test_warnings_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),          cmocka_unit_test(test_free_words_and_cut),
-        cmocka_unit_test(test_journal),        cmocka_unit_test(test_many_threads),
-        cmocka_unit_test(test_blocked_reader), cmocka_unit_test(test_stop_while_blocked),
-        cmocka_unit_test(test_reader_gone),    cmocka_unit_test(test_warnings_are_counted),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_free_words_and_cut),
+        cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_blocked_reader),
+        cmocka_unit_test(test_stop_while_blocked),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_socket),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_reader_gone),
+        cmocka_unit_test(test_warnings_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
