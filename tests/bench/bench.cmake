@@ -14,9 +14,19 @@ foreach(program bench-load bench-sink bench-bound)
   target_link_libraries(${program} PRIVATE bench_stream)
 endforeach()
 
+# What makes a deep queue, and bare SQLite as the reference for large messages: both by the spool's own code.
+add_executable(bench-fill bench/fill.c)
+target_link_libraries(bench-fill PRIVATE spool loop queue common PkgConfig::EVENT warnings)
+add_executable(bench-chunks bench/chunks.c)
+target_link_libraries(bench-chunks PRIVATE spool loop queue common PkgConfig::SQLITE warnings)
+target_include_directories(bench-chunks PRIVATE $<TARGET_PROPERTY:spool,BINARY_DIR>)
+
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 add_test(NAME bench-smoke
   COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/smoke.py
           $<TARGET_FILE:bench-load> $<TARGET_FILE:bench-sink> $<TARGET_FILE:bench-bound>
           $<TARGET_FILE:bench-spawnload>)
 set_tests_properties(bench-smoke PROPERTIES TIMEOUT 120 LABELS bench-smoke)
+add_test(NAME bench-fill COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_fill.py
+         $<TARGET_FILE_DIR:bench-fill>)
+set_tests_properties(bench-fill PROPERTIES TIMEOUT 60 LABELS bench-smoke)

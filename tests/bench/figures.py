@@ -79,3 +79,13 @@ def ratio_goal(text, test, field, rivals, case, worst, is_reached):
         name = worst(ratios, key=ratios.get)
         return f"{ratios[name]:.2f} x {name}", is_reached(ratios[name])
     return Goal(text, measured)
+
+
+def between_cases(text, limit, test, field, case, reference):
+    """The goal that outboxd's median in a case is at least so many times its median in another."""
+    def measured(summary):
+        value, usual = (median(summary, test, field, case=name) for name in (case, reference))
+        if value is None or not usual:
+            return NOT_MEASURED
+        return f"{value / usual:.2f} x {reference}", value >= limit * usual
+    return Goal(text, measured)

@@ -160,9 +160,11 @@ class Outboxd(Program):
     program = "outboxd"
     note = "outboxd: its defaults, on its Unix socket; its log goes to a file; paused by a port where nobody listens"
     relays = True
+    clients_max = CLIENTS_MAX
+    state = None        # its state-directory, if not one of its own
     CONFIG = """hostname = "bench.src.example";
 default-domain = "src.example";
-state-directory = "{folder}/state";
+state-directory = "{state}";
 runtime-directory = "{runtime}";
 drop-directory = "none";
 smarthosts = {{ sink = {{ host = "127.0.0.1"; port = {port}; tls = "none"; }}; }};
@@ -175,9 +177,11 @@ access = ( {{ user = "*"; connections-max = {clients_max}; }} );
         self.dead_end = socket.socket()
         self.dead_end.bind(("127.0.0.1", 0))
         port = sink or self.dead_end.getsockname()[1]
-        config = folder / "outbox.conf"
-        config.write_text(self.CONFIG.format(folder=folder, runtime=self.runtime, port=port, clients_max=CLIENTS_MAX))
-        return [str(self.bindir / self.program), "-c", str(config)]
+        self.state = self.state or folder / "state"
+        self.config = folder / "outbox.conf"
+        self.config.write_text(self.CONFIG.format(folder=folder, state=self.state, runtime=self.runtime,
+                                                  port=port, clients_max=self.clients_max))
+        return [str(self.bindir / self.program), "-c", str(self.config)]
 
     def stop(self):
         super().stop()
