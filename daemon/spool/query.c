@@ -115,9 +115,14 @@ static enum error_code code_of(int rc, int number)
             (number == ENOSPC || number == EDQUOT || number == EFBIG || number == EROFS))
             return ERROR_FULL;
         return ERROR_IO;
+    case SQLITE_CONSTRAINT:
+        /* A number or an id that is taken; else a CHECK: the row was not what we thought. */
+        return rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_ROWID ||
+                       rc == SQLITE_CONSTRAINT_UNIQUE
+                   ? ERROR_USAGE
+                   : ERROR_DAMAGED;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-    case SQLITE_CONSTRAINT: /* a CHECK: the row was not what we thought */
         return ERROR_DAMAGED;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

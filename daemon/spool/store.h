@@ -110,9 +110,10 @@ void recipient_done(struct recipient *recipient);
 /* ERROR_MISSING when there is none. */
 bool recipient_read(struct store *store, int64_t id, struct recipient *ret_recipient,
                     struct error *err);
+/* result is what the last attempt brought; NULL: that stays. */
 bool recipient_write(struct store *store, const struct recipient *before,
-                     const struct recipient *after, int64_t now_ms, struct message_delta *delta,
-                     struct error *err);
+                     const struct recipient *after, const struct spool_outcome_recipient *result,
+                     int64_t now_ms, struct message_delta *delta, struct error *err);
 /* Ids and smarthosts of all recipients of a message; returns through pointers, caller frees with recipients_free. */
 bool recipients_read(struct store *store, int64_t key, struct recipient **ret_recipients,
                      size_t *ret_count, struct error *err);

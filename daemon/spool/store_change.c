@@ -54,7 +54,7 @@ static bool change_one(struct store *store, const struct spool_change *change, i
     after.waiting = rule->to == RECIPIENT_QUEUED ? WAITING_NOW : WAITING_NONE;
     after.due_at_s = rule->to == RECIPIENT_QUEUED ? change->now_ms / 1000 : 0;
     after.crashes = 0;
-    bool is_ok = recipient_write(store, &before, &after, change->now_ms, delta, err);
+    bool is_ok = recipient_write(store, &before, &after, NULL, change->now_ms, delta, err);
     recipient_done(&before);
     return is_ok;
 }

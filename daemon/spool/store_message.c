@@ -56,14 +56,6 @@ static bool chunk_insert(struct store *store, int64_t key, uint32_t index, const
     return query_run(&store->database, query, err);
 }
 
-static bool chunk_is_stored(struct store *store, int64_t id, bool *ret_is_stored, struct error *err)
-{
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_CHUNK_READ);
-
-    bind_int(query, 1, id);
-    return query_step(&store->database, query, ret_is_stored, err);
-}
-
 /* A piece whose predecessor could not be stored would never be removed. */
 static bool body_is_arriving(struct store *store, int64_t key, struct error *err)
 {
@@ -79,17 +71,12 @@ static bool body_is_arriving(struct store *store, int64_t key, struct error *err
 bool store_chunk_append(struct store *store, struct spool_request *request, struct error *err)
 {
     const struct spool_chunk *chunk = (const struct spool_chunk *)request;
-    bool is_known = false;
 
     MUST(chunk->index <= UINT16_MAX && blob_len(chunk->data) <= SPOOL_CHUNK_BYTES);
-    if (!chunk_is_stored(store, row_id(chunk->key, chunk->index), &is_known, err))
+    if (chunk->index > 0 && !body_is_arriving(store, chunk->key, err))
         return false;
-    if (is_known)
-        return fail(err, ERROR_USAGE, "piece %u of the body is already stored", chunk->index);
-    if (chunk->index == 0 ? !body_loosen(store, chunk->key, true, err)
-                          : !body_is_arriving(store, chunk->key, err))
-        return false;
-    return chunk_insert(store, chunk->key, chunk->index, chunk->data, err);
+    return chunk_insert(store, chunk->key, chunk->index, chunk->data, err) &&
+           (chunk->index > 0 || body_loosen(store, chunk->key, true, err));
 }
 
 bool store_chunk_read(struct store *store, struct spool_request *request, struct error *err)
@@ -117,21 +104,6 @@ bool store_abandon(struct store *store, struct spool_request *request, struct er
     return query_run(&store->database, query, err);
 }
 
-static bool message_is_new(struct store *store, const struct spool_submit *submit,
-                           struct error *err)
-{
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_EXISTS);
-    bool has_row = false;
-
-    bind_int(query, 1, submit->key);
-    bind_text(query, 2, submit->id);
-    if (!query_step(&store->database, query, &has_row, err))
-        return false;
-    if (sqlite3_column_int64(query, 0) != 0)
-        return fail(err, ERROR_USAGE, "message %s is already stored", submit->id);
-    return true;
-}
-
 /* A message without one of its pieces must never be acknowledged. */
 static bool streamed_is_complete(struct store *store, const struct spool_submit *submit,
                                  struct error *err)
@@ -149,6 +121,7 @@ static bool streamed_is_complete(struct store *store, const struct spool_submit 
     return true;
 }
 
+/* Comes first: with a key or an id that is taken already nothing has been written. */
 static bool message_insert(struct store *store, const struct spool_submit *submit,
                            struct error *err)
 {
@@ -198,25 +171,27 @@ static bool loose_body_delete(struct store *store, int64_t key, struct error *er
     return query_run(&store->database, query, err);
 }
 
+static bool accepted_event(struct store *store, const struct spool_submit *submit,
+                           struct error *err)
+{
+    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_EVENT_ACCEPTED);
+
+    bind_int(query, 1, submit->accepted_at_ms);
+    bind_int(query, 2, submit->key);
+    bind_int(query, 3, submit->uid);
+    return query_run(&store->database, query, err);
+}
+
 bool store_submit(struct store *store, struct spool_request *request, struct error *err)
 {
     const struct spool_submit *submit = (const struct spool_submit *)request;
     bool is_streamed = submit->chunk_count > 1;
-    const struct new_event event = {
-        .at_ms = submit->accepted_at_ms,
-        .key = submit->key,
-        .recipient_id = -1,
-        .kind = "accepted",
-        .state = recipient_state_name(RECIPIENT_QUEUED),
-        .uid = submit->uid,
-    };
 
     MUST(submit->chunk_count >= 1 && submit->chunk_count - 1 <= UINT16_MAX);
     MUST(submit->recipient_count >= 1 && submit->recipient_count <= SPOOL_RECIPIENTS_MAX);
-    return message_is_new(store, submit, err) &&
-           (!is_streamed || streamed_is_complete(store, submit, err)) &&
+    return (!is_streamed || streamed_is_complete(store, submit, err)) &&
            message_insert(store, submit, err) && recipients_insert(store, submit, err) &&
            chunk_insert(store, submit->key, submit->chunk_count - 1, submit->last_chunk, err) &&
            (!is_streamed || loose_body_delete(store, submit->key, err)) &&
-           event_record(store, &event, err);
+           accepted_event(store, submit, err);
 }

@@ -33,21 +33,6 @@ static const char *event_kind(const struct spool_outcome_recipient *news)
     return news->is_attempt || news->class != NULL ? "attempt" : NULL;
 }
 
-static bool result_write(struct store *store, int64_t id,
-                         const struct spool_outcome_recipient *news, struct error *err)
-{
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_RECIPIENT_RESULT);
-
-    bind_int(query, 1, id);
-    bind_text(query, 2, news->class);
-    bind_int_unless(query, 3, news->code, 0);
-    bind_text_unless_empty(query, 4, news->enhanced);
-    bind_text(query, 5, news->reply);
-    bind_text(query, 6, news->stage);
-    bind_text(query, 7, news->rule);
-    return query_run(&store->database, query, err);
-}
-
 static bool outcome_event(struct store *store, const struct spool_outcome *outcome,
                           const struct spool_outcome_recipient *news, enum recipient_state state,
                           struct error *err)
@@ -103,11 +88,10 @@ static bool outcome_of_one(struct store *store, const struct spool_outcome *outc
         after.attempts++;
         after.crashes = 0;
     }
-    bool is_ok = recipient_write(store, &before, &after, outcome->at_ms, delta, err);
-    if (is_ok && (news->is_attempt || news->class != NULL))
-        is_ok = result_write(store, id, news, err);
-    if (is_ok)
-        is_ok = outcome_event(store, outcome, news, after.state, err);
+    bool has_result = news->is_attempt || news->class != NULL;
+    bool is_ok = recipient_write(store, &before, &after, has_result ? news : NULL, outcome->at_ms,
+                                 delta, err) &&
+                 outcome_event(store, outcome, news, after.state, err);
     recipient_done(&before);
     return is_ok;
 }
@@ -154,7 +138,7 @@ static bool crash_of_one(struct store *store, const struct spool_crashed *crashe
     if (crashed->was_at_dot && !recipient_state_is_final(before.state)) {
         after.state = RECIPIENT_IN_DOUBT;
         after.due_at_s = crashed->is_in_doubt_held ? 0 : crashed->due_at_s;
-        is_ok = recipient_write(store, &before, &after, crashed->now_ms, delta, err) &&
+        is_ok = recipient_write(store, &before, &after, NULL, crashed->now_ms, delta, err) &&
                 crashed_event(store, crashed, &after, "in-doubt", err);
     } else if (before.state == RECIPIENT_QUEUED || before.state == RECIPIENT_IN_DOUBT) {
         after.crashes++;
@@ -165,7 +149,7 @@ static bool crash_of_one(struct store *store, const struct spool_crashed *crashe
             after.waiting = WAITING_NONE;
             after.due_at_s = 0;
         }
-        is_ok = recipient_write(store, &before, &after, crashed->now_ms, delta, err) &&
+        is_ok = recipient_write(store, &before, &after, NULL, crashed->now_ms, delta, err) &&
                 crashed_event(store, crashed, &after, "crashed", err);
     }
     recipient_done(&before);

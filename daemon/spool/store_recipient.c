@@ -40,10 +40,11 @@ bool recipient_read(struct store *store, int64_t id, struct recipient *ret_recip
 }
 
 bool recipient_write(struct store *store, const struct recipient *before,
-                     const struct recipient *after, int64_t now_ms, struct message_delta *delta,
-                     struct error *err)
+                     const struct recipient *after, const struct spool_outcome_recipient *result,
+                     int64_t now_ms, struct message_delta *delta, struct error *err)
 {
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_RECIPIENT_WRITE);
+    AUTO_QUERY sqlite3_stmt *query =
+        query_new(&store->database, result != NULL ? SQL_RECIPIENT_RESULT : SQL_RECIPIENT_WRITE);
 
     bind_int(query, 1, after->id);
     bind_text(query, 2, recipient_state_name(after->state));
@@ -53,6 +54,14 @@ bool recipient_write(struct store *store, const struct recipient *before,
     bind_int(query, 6, after->attempts);
     bind_int(query, 7, after->crashes);
     bind_int(query, 8, now_ms);
+    if (result != NULL) {
+        bind_text(query, 9, result->class);
+        bind_int_unless(query, 10, result->code, 0);
+        bind_text_unless_empty(query, 11, result->enhanced);
+        bind_text(query, 12, result->reply);
+        bind_text(query, 13, result->stage);
+        bind_text(query, 14, result->rule);
+    }
     if (!query_run(&store->database, query, err))
         return false;
     tally_add(&store->tally, before->smarthost, before->state, -1);

@@ -52,7 +52,7 @@ CREATE TABLE recipient (
 CREATE INDEX recipient_due ON recipient (smarthost, due_at_s) WHERE state = 'queued' OR state = 'in-doubt';
 -- Listings by state. Not for 'queued' and 'delivered', in which nearly every row would cost two more page writes.
 CREATE INDEX recipient_unusual ON recipient (state)
-WHERE state = 'held' OR state = 'in-doubt' OR state = 'failed' OR state = 'expired' OR state = 'cancelled';
+WHERE state <> 'queued' AND state <> 'delivered';
 
 CREATE TABLE chunk (
     id   INTEGER PRIMARY KEY,                    -- message key * 65536 + position in the body, from 0
