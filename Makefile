@@ -3,7 +3,7 @@
 #   make demo     shows the main job, start to end, in a private folder
 #   make test     builds with sanitizers and runs every test
 #   make guard    counts what a message costs now and before the last commit (make test does so, too)
-#   make bench    measures speed beside the bound and, where there is one, Postfix
+#   make bench    measures speed beside the bound, Exim and Postfix; bench-full takes half an hour
 #   make install  DESTDIR and PREFIX are honoured
 # What is missing on the machine is installed first, by the distribution's package manager.
 
@@ -52,7 +52,7 @@ guard: dependencies
 
 bench bench-full: bench-programs
 bench-programs: programs
-	@$(call quietly,build.log,cmake --build build/release --parallel $(JOBS) --target bench-load bench-sink bench-bound bench-spawnload)
+	@$(call quietly,build.log,cmake --build build/release --parallel $(JOBS) --target bench-programs)
 
 bench:
 	@python3 tests/bench/bench.py build/bin

@@ -21,6 +21,9 @@ add_executable(bench-chunks bench/chunks.c)
 target_link_libraries(bench-chunks PRIVATE spool loop queue common PkgConfig::SQLITE warnings)
 target_include_directories(bench-chunks PRIVATE $<TARGET_PROPERTY:spool,BINARY_DIR>)
 
+add_custom_target(bench-programs
+  DEPENDS bench-load bench-sink bench-bound bench-spawnload bench-fill bench-chunks)
+
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 add_test(NAME bench-smoke
   COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/smoke.py
@@ -30,3 +33,8 @@ set_tests_properties(bench-smoke PROPERTIES TIMEOUT 120 LABELS bench-smoke)
 add_test(NAME bench-fill COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_fill.py
          $<TARGET_FILE_DIR:bench-fill>)
 set_tests_properties(bench-fill PROPERTIES TIMEOUT 60 LABELS bench-smoke)
+
+add_test(NAME bench-order COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_order.py)
+set_tests_properties(bench-order PROPERTIES TIMEOUT 60 LABELS bench-smoke)
+add_test(NAME bench-report COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_report.py)
+set_tests_properties(bench-report PROPERTIES TIMEOUT 60 LABELS bench-smoke)

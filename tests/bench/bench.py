@@ -2,14 +2,17 @@
 """Measures outboxd beside the bound and beside peers, interleaved, and prints medians and ratios of this one run.
 
 bench.py BINDIR [--full] [--rounds N] [--measures acceptance,relay,...] ...
+bench.py --render FILE.json
 
 BINDIR holds outboxd, bench-load, bench-sink and bench-bound. What is measured is in the modules measure_*.py beside
-this one. Results also go to build/bench/*.json. Every load is bounded in count and time. Ratios are what to look at:
+this one. Results also go to build/bench/*.json and *.svg; --render puts those of a full run into README.md. Every load is
+bounded in count and time. Ratios are what to look at:
 the speed of a machine swings, most of all of a virtual one.
 """
 
 import argparse
 import collections
+import ctypes
 import datetime
 import importlib
 import json
@@ -22,6 +25,8 @@ import subprocess
 import sys
 import time
 
+import chart
+import readme
 import report
 from peer_exim import EximPeer
 from peer_postfix import PostfixDefault, PostfixDeferring, PostfixTuned
@@ -44,6 +49,7 @@ class Bench:
         self.folder.mkdir(parents=True)
         self.records = []
         self.absent = {}
+        self.versions = {"SQLite": sqlite_version()}
         self.kinds = {kind.name: kind for kind in self.present(options.only)}
         self.folders = 0
 
@@ -91,6 +97,8 @@ class Bench:
         """sink is the port to deliver to."""
         subject = self.made(self.kinds[name])
         subject.start(self.new_folder(name), sink)
+        if name not in self.versions:
+            self.versions[name] = subject.version()
         return subject
 
     @staticmethod
@@ -117,10 +125,10 @@ class Bench:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def load_modules():
-    """{name: module} of every measure_NAME.py, in the order of their names."""
-    paths = sorted(HERE.glob("measure_*.py"))
-    return {path.stem.removeprefix("measure_"): importlib.import_module(path.stem) for path in paths}
+def load_modules(wanted):
+    """{name: module} of every measure_NAME.py, in the order of their names; or of those that are wanted."""
+    names = wanted.split(",") if wanted else sorted(path.stem[len("measure_"):] for path in HERE.glob("measure_*.py"))
+    return {name: importlib.import_module(f"measure_{name}") for name in names}
 
 
 def rounds_of(modules, options):
@@ -152,7 +160,24 @@ def machine(folder):
     cpu = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
            if line.startswith("model name")]
     return {"cpu": cpu[0] if cpu else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
-            "filesystem": filesystem(folder), "python": platform.python_version()}
+            "system": system_name(), "filesystem": filesystem(folder), "python": platform.python_version()}
+
+
+def system_name():
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
+
+
+def sqlite_version():
+    """Of the system's library, which the programs use, too."""
+    try:
+        version = ctypes.CDLL("libsqlite3.so.0").sqlite3_libversion
+    except OSError:
+        return "unknown"
+    version.restype = ctypes.c_char_p
+    return version().decode()
 
 
 def filesystem(folder):
@@ -166,7 +191,8 @@ def filesystem(folder):
 
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("bindir", type=pathlib.Path)
+    parser.add_argument("bindir", type=pathlib.Path, nargs="?", default=TOP / "build/bin")
+    parser.add_argument("--render", type=pathlib.Path, metavar="FILE.json", help="a run's figures, into README.md")
     parser.add_argument("--quick", action="store_true", help="under two minutes (the default)")
     parser.add_argument("--full", action="store_true", help="all measures and cells, more rounds")
     parser.add_argument("--rounds", type=int, help="of each measure that runs at all")
@@ -177,11 +203,17 @@ def read_options():
     return parser.parse_args()
 
 
-def main():
-    options = read_options()
-    modules = load_modules()
-    if options.measures:
-        modules = {name: modules[name] for name in options.measures.split(",")}
+def render(path):
+    try:
+        readme.render(json.loads(path.read_text()), TOP / "README.md", "tests/bench/speed.svg")
+    except readme.Unfit as reason:
+        print(f"bench: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(options):
+    modules = load_modules(options.measures)
     rounds = rounds_of(modules, options)
     bench = Bench(options)
     began = time.time()
@@ -195,7 +227,8 @@ def main():
         "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(time.time() - began, 1),
         "machine": machine(TOP),
-        "full": options.full,
+        "versions": {name: version for name, version in bench.versions.items() if version},
+        "full": options.full and not options.messages,
         "rounds": rounds,
         "size_bytes": SIZE_BYTES,
         "notes": [kind.note for kind in bench.kinds.values() if kind.note],
@@ -207,9 +240,15 @@ def main():
     stem = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = TOP / "build/bench" / f"bench-{stem}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
+    path.with_suffix(".svg").write_text(chart.draw(result))
     report.show(result, modules, sys.stdout)
-    print(f"\nAll figures: {path.relative_to(TOP)}")
+    print(f"\nAll figures: {path.relative_to(TOP)}, drawn: {path.with_suffix('.svg').relative_to(TOP)}")
     return 1 if report.problems(bench.records) or Outboxd.name not in bench.kinds else 0
+
+
+def main():
+    options = read_options()
+    return render(options.render) if options.render else measure(options)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from subjects import Absent, Subject
+from subjects import Absent, Subject, connect
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "peers"))
 import exim  # noqa: E402
@@ -109,6 +109,13 @@ class EximPeer(Subject):
             time.sleep(0.05)
         for pid in filter(self.is_ours, pids):
             os.kill(pid, signal.SIGKILL)
+
+    def version(self):
+        """As its banner says: 220 NAME ESMTP Exim VERSION DATE."""
+        with connect(self.address) as client:
+            words = client.recv(200).decode().split()
+            client.sendall(b"QUIT\r\n")
+        return words[words.index("Exim") + 1]
 
     def is_ours(self, pid):
         """Whether it still is a process of this Exim."""

@@ -1,7 +1,9 @@
 """Postfix as a peer of the bench: the installed one, or one fetched as a package and unpacked; always private."""
 
+import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 from subjects import Absent, Subject
@@ -58,6 +60,11 @@ class PostfixPeer(Subject):
 
     def pids(self):
         return self.server.pids()
+
+    def version(self):
+        done = subprocess.run([self.root / "usr/sbin/postconf", "-d", "-h", "mail_version"], capture_output=True,
+                              text=True, env={**os.environ, "LD_LIBRARY_PATH": fetch.library_path(self.root)})
+        return done.stdout.strip()
 
 
 class PostfixDefault(PostfixPeer):

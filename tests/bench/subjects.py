@@ -101,6 +101,10 @@ class Subject:
     def stop(self):
         raise NotImplementedError
 
+    def version(self):
+        """While it runs. Empty for tools of the bench."""
+        return ""
+
     def pids(self):
         raise NotImplementedError
 
@@ -186,6 +190,10 @@ access = ( {{ user = "*"; connections-max = {clients_max}; }} );
     def stop(self):
         super().stop()
         self.dead_end.close()
+
+    def version(self):
+        done = subprocess.run([self.bindir / self.program, "--version"], capture_output=True, text=True)
+        return done.stdout.split()[-1]
 
 
 class Bound(Program):
