@@ -62,6 +62,16 @@ void strbuf_append_text(struct strbuf *buf, const char *text)
     strbuf_append(buf, text, strlen(text));
 }
 
+void strbuf_append_texts(struct strbuf *buf, const char *text, ...)
+{
+    va_list args;
+
+    va_start(args, text);
+    for (; text != NULL; text = va_arg(args, const char *))
+        strbuf_append_text(buf, text);
+    va_end(args);
+}
+
 void strbuf_append_char(struct strbuf *buf, char c)
 {
     strbuf_reserve(buf, 1);

@@ -18,6 +18,8 @@ void strbuf_reserve(struct strbuf *buf, size_t more);
 void strbuf_append(struct strbuf *buf, const void *bytes, size_t len);
 void strbuf_append_text(struct strbuf *buf, const char *text);
 void strbuf_append_char(struct strbuf *buf, char c);
+/* Several, ended by NULL. Where every message passes, this takes the place of a format. */
+__attribute__((sentinel)) void strbuf_append_texts(struct strbuf *buf, const char *text, ...);
 __attribute__((format(printf, 2, 3))) void strbuf_append_format(struct strbuf *buf, const char *fmt,
                                                                 ...);
 /* Removes the first len bytes (at most what is there). */

@@ -157,6 +157,18 @@ bool units_parse_count(const char *text, int64_t *ret_count, struct error *err)
     return true;
 }
 
+const char *units_format_count(char ret_text[UNITS_TEXT_SIZE], uint64_t count)
+{
+    char digits[UNITS_TEXT_SIZE];
+    char *first = digits + sizeof digits;
+
+    *--first = '\0';
+    do
+        *--first = (char)('0' + count % 10);
+    while ((count /= 10) > 0);
+    return strcpy(ret_text, first);
+}
+
 void units_format_duration(char ret_text[UNITS_TEXT_SIZE], int64_t seconds)
 {
     size_t i = 0;

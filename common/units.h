@@ -20,6 +20,8 @@ bool units_parse_rate(const char *text, struct rate *ret_rate, struct error *err
 bool units_parse_count(const char *text, int64_t *ret_count, struct error *err);
 
 enum { UNITS_TEXT_SIZE = 32 };
+/* Decimal digits. Returns ret_text. */
+const char *units_format_count(char ret_text[UNITS_TEXT_SIZE], uint64_t count);
 /* The two largest units: "3d 4h", "12s", "0s". */
 void units_format_duration(char ret_text[UNITS_TEXT_SIZE], int64_t seconds);
 /* "4.2 KiB", "17 B". */

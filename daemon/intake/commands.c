@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "strbuf.h"
+#include "units.h"
 
 #include "config.h"
 #include "spool.h"
@@ -37,7 +38,7 @@ static bool begin_dialogue(struct dialogue *dialogue, enum dialogue_protocol pro
 static void run_helo(struct dialogue *dialogue, const char *argument)
 {
     if (begin_dialogue(dialogue, PROTOCOL_SMTP, argument))
-        dialogue_reply(dialogue, 250, NULL, "%s", dialogue->config->hostname);
+        dialogue_reply(dialogue, 250, NULL, dialogue->config->hostname, NULL);
 }
 
 static unsigned recipients_max(const struct dialogue *dialogue)
@@ -49,17 +50,23 @@ static unsigned recipients_max(const struct dialogue *dialogue)
 
 static void offer_extensions(struct dialogue *dialogue)
 {
-    strbuf_append_format(&dialogue->connection.output,
-                         "250-%s\r\n"
-                         "250-PIPELINING\r\n"
-                         "250-SIZE %lld\r\n"
-                         "250-8BITMIME\r\n"
-                         "250-SMTPUTF8\r\n"
-                         "250-LIMITS RCPTMAX=%u\r\n"
-                         "250 ENHANCEDSTATUSCODES\r\n",
-                         dialogue->config->hostname,
-                         (long long)dialogue->config->message_size_max_bytes,
-                         recipients_max(dialogue));
+    const struct config *config = dialogue->config;
+    char size[UNITS_TEXT_SIZE];
+    char count[UNITS_TEXT_SIZE];
+
+    strbuf_append_texts(&dialogue->connection.output, "250-", config->hostname,
+                        "\r\n"
+                        "250-PIPELINING\r\n"
+                        "250-SIZE ",
+                        units_format_count(size, (uint64_t)config->message_size_max_bytes),
+                        "\r\n"
+                        "250-8BITMIME\r\n"
+                        "250-SMTPUTF8\r\n"
+                        "250-LIMITS RCPTMAX=",
+                        units_format_count(count, recipients_max(dialogue)),
+                        "\r\n"
+                        "250 ENHANCEDSTATUSCODES\r\n",
+                        NULL);
 }
 
 static void run_ehlo(struct dialogue *dialogue, const char *argument)
@@ -134,7 +141,7 @@ static void run_mail(struct dialogue *dialogue, const char *argument)
     }
     dialogue->envelope.is_smtputf8 = parameters.is_smtputf8;
     dialogue_move(dialogue, DIALOGUE_MAIL);
-    dialogue_reply(dialogue, 250, "2.1.0", "ok");
+    dialogue_reply(dialogue, 250, "2.1.0", "ok", NULL);
 }
 
 static bool add_recipient(struct dialogue *dialogue, const char *argument, struct refusal *refusal)
@@ -167,13 +174,13 @@ static void run_rcpt(struct dialogue *dialogue, const char *argument)
         return;
     }
     dialogue_move(dialogue, DIALOGUE_RCPT);
-    dialogue_reply(dialogue, 250, "2.1.5", "ok");
+    dialogue_reply(dialogue, 250, "2.1.5", "ok", NULL);
 }
 
 static void run_data(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    dialogue_reply(dialogue, 354, NULL, "end with CR LF . CR LF");
+    dialogue_reply(dialogue, 354, NULL, "end with CR LF . CR LF", NULL);
     dialogue_begin_data(dialogue);
 }
 
@@ -182,7 +189,7 @@ static void run_rset(struct dialogue *dialogue, const char *argument)
     (void)argument;
     if (dialogue->state != DIALOGUE_HELO)
         dialogue_reset_transaction(dialogue);
-    dialogue_reply(dialogue, 250, "2.0.0", "ok");
+    dialogue_reply(dialogue, 250, "2.0.0", "ok", NULL);
 }
 
 /* --- The rest --- */
@@ -190,7 +197,7 @@ static void run_rset(struct dialogue *dialogue, const char *argument)
 static void run_noop(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    dialogue_reply(dialogue, 250, "2.0.0", "ok");
+    dialogue_reply(dialogue, 250, "2.0.0", "ok", NULL);
 }
 
 /* RFC 5321 3.5.1 and 3.5.3: we know no mailboxes, but how an address without domain is completed. */
@@ -204,21 +211,21 @@ static void run_vrfy(struct dialogue *dialogue, const char *argument)
         !address.needs_smtputf8)
         full = envelope_address(&address, dialogue->config->default_domain);
     if (full != NULL)
-        dialogue_reply(dialogue, 252, "2.5.0", "<%s> delivery will tell", full);
+        dialogue_reply(dialogue, 252, "2.5.0", "<", full, "> delivery will tell", NULL);
     else
-        dialogue_reply(dialogue, 252, "2.5.0", "send it, delivery will tell");
+        dialogue_reply(dialogue, 252, "2.5.0", "send it, delivery will tell", NULL);
 }
 
 static void run_help(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    dialogue_reply(dialogue, 214, "2.0.0", "see outboxd(8)");
+    dialogue_reply(dialogue, 214, "2.0.0", "see outboxd(8)", NULL);
 }
 
 static void run_quit(struct dialogue *dialogue, const char *argument)
 {
     (void)argument;
-    dialogue_reply(dialogue, 221, "2.0.0", "bye");
+    dialogue_reply(dialogue, 221, "2.0.0", "bye", NULL);
     dialogue_end(dialogue);
 }
 

@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "invariant.h"
 #include "strbuf.h"
+#include "units.h"
 #include "xalloc.h"
 
 #include "clock.h"
@@ -55,22 +56,26 @@ void dialogue_move(struct dialogue *dialogue, enum dialogue_state state)
 
 /* --- Replies --- */
 
-void dialogue_reply(struct dialogue *dialogue, unsigned code, const char *enhanced, const char *fmt,
-                    ...)
+void dialogue_reply(struct dialogue *dialogue, unsigned code, const char *enhanced,
+                    const char *text, ...)
 {
-    char text[512];
+    struct strbuf *output = &dialogue->connection.output;
+    char digits[UNITS_TEXT_SIZE];
     va_list args;
 
-    va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    strbuf_append_texts(output, units_format_count(digits, code), " ", NULL);
+    if (enhanced != NULL)
+        strbuf_append_texts(output, enhanced, " ", NULL);
+    va_start(args, text);
+    for (; text != NULL; text = va_arg(args, const char *))
+        strbuf_append_text(output, text);
     va_end(args);
-    strbuf_append_format(&dialogue->connection.output, "%u %s%s%s\r\n", code,
-                         enhanced == NULL ? "" : enhanced, enhanced == NULL ? "" : " ", text);
+    strbuf_append(output, "\r\n", 2);
 }
 
 void dialogue_reply_refusal(struct dialogue *dialogue, const struct refusal *refusal)
 {
-    dialogue_reply(dialogue, refusal->code, refusal->enhanced, "%s", refusal->text);
+    dialogue_reply(dialogue, refusal->code, refusal->enhanced, refusal->text, NULL);
 }
 
 void dialogue_end(struct dialogue *dialogue)
@@ -84,10 +89,10 @@ void dialogue_end(struct dialogue *dialogue)
 void dialogue_reply_error(struct dialogue *dialogue, unsigned code, const char *enhanced,
                           const char *text)
 {
-    dialogue_reply(dialogue, code, enhanced, "%s", text);
+    dialogue_reply(dialogue, code, enhanced, text, NULL);
     if (++dialogue->errors < DIALOGUE_ERRORS_MAX)
         return;
-    dialogue_reply(dialogue, 421, "4.7.0", "too many errors");
+    dialogue_reply(dialogue, 421, "4.7.0", "too many errors", NULL);
     dialogue_end(dialogue);
 }
 
@@ -119,13 +124,13 @@ static void reply_to_dot(struct dialogue *dialogue, unsigned accepted_count, con
         if (refusal != NULL)
             dialogue_reply_refusal(dialogue, refusal);
         else
-            dialogue_reply(dialogue, 250, "2.0.0", "queued as %s", id);
+            dialogue_reply(dialogue, 250, "2.0.0", "queued as ", id, NULL);
     }
 }
 
 static void end_for_stop(struct dialogue *dialogue)
 {
-    dialogue_reply(dialogue, 421, "4.3.2", "%s is shutting down", dialogue->config->hostname);
+    dialogue_reply(dialogue, 421, "4.3.2", dialogue->config->hostname, " is shutting down", NULL);
     dialogue_end(dialogue);
 }
 
@@ -303,12 +308,12 @@ static void greet(struct dialogue *dialogue)
     dialogue->access =
         config_access(dialogue->config, dialogue->user->answer->name, dialogue->user->groups);
     if (dialogue->user->sessions > access_sessions_max(dialogue->access)) {
-        dialogue_reply(dialogue, 421, "4.7.0", "too many sessions of user %s",
-                       dialogue->user->answer->name);
+        dialogue_reply(dialogue, 421, "4.7.0", "too many sessions of user ",
+                       dialogue->user->answer->name, NULL);
         dialogue_end(dialogue);
         return;
     }
-    dialogue_reply(dialogue, 220, NULL, "%s ESMTP outbox", dialogue->config->hostname);
+    dialogue_reply(dialogue, 220, NULL, dialogue->config->hostname, " ESMTP outbox", NULL);
 }
 
 static void on_user_known(void *ctx)
@@ -389,8 +394,9 @@ void dialogue_check_idle(struct dialogue *dialogue, int64_t now_ms, int64_t limi
     log_event(LOG_LEVEL_INFO, NULL, "idle", "step", states[dialogue->state].name, "user",
               dialogue->user->answer == NULL ? NULL : dialogue->user->answer->name, NULL);
     dialogue->active_at_ms = now_ms;
-    dialogue_reply(dialogue, 421, "4.4.2", "nothing heard for %lld s",
-                   (long long)((limit_ms + 999) / 1000));
+    char seconds[UNITS_TEXT_SIZE];
+    dialogue_reply(dialogue, 421, "4.4.2", "nothing heard for ",
+                   units_format_count(seconds, (uint64_t)((limit_ms + 999) / 1000)), " s", NULL);
     dialogue_end(dialogue);
     connection_flush(&dialogue->connection);
 }

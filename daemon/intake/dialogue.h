@@ -61,10 +61,9 @@ void dialogue_free(struct dialogue *dialogue);
 
 /* --- for commands.c --- */
 
-/* "CODE ENHANCED text"; enhanced NULL: none (RFC 2034: greeting, HELO and 354). */
-__attribute__((format(printf, 4, 5))) void dialogue_reply(struct dialogue *dialogue, unsigned code,
-                                                          const char *enhanced, const char *fmt,
-                                                          ...);
+/* "CODE ENHANCED text", the text in pieces, ended by NULL; enhanced NULL: none (RFC 2034: greeting, HELO and 354). */
+__attribute__((sentinel)) void dialogue_reply(struct dialogue *dialogue, unsigned code,
+                                              const char *enhanced, const char *text, ...);
 void dialogue_reply_refusal(struct dialogue *dialogue, const struct refusal *refusal);
 /* A command that makes no sense. Too many of them end the session. */
 void dialogue_reply_error(struct dialogue *dialogue, unsigned code, const char *enhanced,

@@ -8,7 +8,7 @@
 #include "address.h"
 #include "cleanup.h"
 #include "error.h"
-#include "escape.h"
+#include "units.h"
 #include "when.h"
 #include "xalloc.h"
 
@@ -144,13 +144,14 @@ static const struct field_row *find_row(const struct header_field *field)
 static void append_received(const struct header_input *input, struct strbuf *out)
 {
     char date[WHEN_RFC5322_SIZE];
+    char uid[UNITS_TEXT_SIZE];
 
-    strbuf_append_format(out, "Received: by %s (outbox, from user ", input->hostname);
+    strbuf_append_texts(out, "Received: by ", input->hostname, " (outbox, from user ", NULL);
     for (const char *c = input->user; *c != '\0'; c++)
         strbuf_append_char(out, *c > ' ' && *c < 127 && strchr("()\\", *c) == NULL ? *c : '?');
     when_format_rfc5322(date, input->now_s);
-    strbuf_append_format(out, " (uid %lu))\r\n\twith %s id %s;\r\n\t%s\r\n",
-                         (unsigned long)input->uid, input->protocol, input->id, date);
+    strbuf_append_texts(out, " (uid ", units_format_count(uid, input->uid), "))\r\n\twith ",
+                        input->protocol, " id ", input->id, ";\r\n\t", date, "\r\n", NULL);
 }
 
 /* The local part that a user's own mail has. "#33" is no dot-string, and names may hold anything. */
@@ -199,11 +200,12 @@ static void append_missing(const struct pass *pass, struct strbuf *out)
 
     if (pass->counts[HEADER_SIGNATURE] > 0)
         return;
-    when_format_rfc5322(date, input->now_s);
-    if (pass->counts[HEADER_DATE] == 0)
-        strbuf_append_format(out, "Date: %s\r\n", date);
+    if (pass->counts[HEADER_DATE] == 0) {
+        when_format_rfc5322(date, input->now_s);
+        strbuf_append_texts(out, "Date: ", date, "\r\n", NULL);
+    }
     if (pass->counts[HEADER_MESSAGE_ID] == 0)
-        strbuf_append_format(out, "Message-ID: <%s@%s>\r\n", input->id, input->hostname);
+        strbuf_append_texts(out, "Message-ID: <", input->id, "@", input->hostname, ">\r\n", NULL);
     if (pass->counts[HEADER_FROM] == 0)
         append_from(input, out);
 }

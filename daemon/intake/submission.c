@@ -7,7 +7,6 @@
    The last request is not posted before the chunks are stored: a message must not be complete without one of them. */
 #include "submission.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +16,7 @@
 #include "escape.h"
 #include "invariant.h"
 #include "strbuf.h"
+#include "units.h"
 #include "xalloc.h"
 
 #include "clock.h"
@@ -140,7 +140,8 @@ static bool check_header_8bit(struct submission *submission, size_t header_len)
 {
     const char *header = submission->bytes.data;
 
-    submission->has_8bit_header = !bytes_are_ascii(header, header_len);
+    submission->has_8bit_header =
+        submission->reader.is_8bit && !bytes_are_ascii(header, header_len);
     if (submission->envelope.is_smtputf8 && !utf8_is_valid(header, header_len))
         return refuse(&submission->refusal, 554, "5.6.0", "the header is not valid UTF-8");
     return true;
@@ -173,7 +174,8 @@ static bool pass_header(struct submission *submission, size_t header_len, size_t
     bool is_header_only = body == header_len && body == bytes->len;
     if (!is_header_only)
         strbuf_append_text(header, "\r\n");
-    submission->reader.is_8bit = !bytes_are_ascii(bytes->data + body, bytes->len - body);
+    if (submission->reader.is_8bit)
+        submission->reader.is_8bit = !bytes_are_ascii(bytes->data + body, bytes->len - body);
     strbuf_append(header, bytes->data + body, bytes->len - body);
     strbuf_done(bytes);
     *bytes = *header;
@@ -325,13 +327,13 @@ bool submission_is_complete(const struct submission *submission)
 
 static void log_accepted(const struct spool_submit *request)
 {
-    char recipients[24];
-    char size[24];
+    char recipients[UNITS_TEXT_SIZE];
+    char size[UNITS_TEXT_SIZE];
 
-    (void)snprintf(recipients, sizeof recipients, "%zu", request->recipient_count);
-    (void)snprintf(size, sizeof size, "%lld", (long long)request->size_bytes);
     log_event(LOG_LEVEL_INFO, request->id, "accepted", "sender", request->sender, "recipients",
-              recipients, "size", size, "user", request->user, "tag", request->tag, NULL);
+              units_format_count(recipients, request->recipient_count), "size",
+              units_format_count(size, (uint64_t)request->size_bytes), "user", request->user, "tag",
+              request->tag, NULL);
 }
 
 /* Says how it ended, to the session if it is still there. */

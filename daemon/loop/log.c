@@ -167,9 +167,7 @@ static void append_start(struct strbuf *buf, enum log_level level)
         return;
     }
     append_time(buf);
-    strbuf_append_char(buf, ' ');
-    strbuf_append_text(buf, levels[level].name);
-    strbuf_append_char(buf, ' ');
+    strbuf_append_texts(buf, " ", levels[level].name, " ", NULL);
 }
 
 static void write_dropped(void)
@@ -359,9 +357,7 @@ void log_event(enum log_level level, const char *queue_id, const char *event, ..
         return;
     struct strbuf buf;
     line_begin(&buf, level);
-    strbuf_append_text(&buf, queue_id != NULL ? queue_id : "-");
-    strbuf_append_char(&buf, ' ');
-    strbuf_append_text(&buf, event);
+    strbuf_append_texts(&buf, queue_id != NULL ? queue_id : "-", " ", event, NULL);
     va_list args;
     va_start(args, event);
     for (const char *key = va_arg(args, const char *); key != NULL;
@@ -369,9 +365,7 @@ void log_event(enum log_level level, const char *queue_id, const char *event, ..
         const char *value = va_arg(args, const char *);
         if (value == NULL)
             continue;
-        strbuf_append_char(&buf, ' ');
-        strbuf_append_text(&buf, key);
-        strbuf_append_char(&buf, '=');
+        strbuf_append_texts(&buf, " ", key, "=", NULL);
         append_value(&buf, value);
     }
     va_end(args);
@@ -389,9 +383,7 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
     va_end(args);
     struct strbuf buf;
     line_begin(&buf, level);
-    strbuf_append_text(&buf, "- ");
-    strbuf_append_text(&buf, event);
-    strbuf_append_text(&buf, ": ");
+    strbuf_append_texts(&buf, "- ", event, ": ", NULL);
     append_cut(&buf, words);
     line_end(&buf);
 }

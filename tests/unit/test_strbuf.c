@@ -25,8 +25,10 @@ static void test_appending(void **state)
     strbuf_append_format(&buf, "%d-%s", 42, "f");
     assert_int_equal(buf.len, 10);
     assert_memory_equal(buf.data, "a\0bcde42-f", 11);
+    strbuf_append_texts(&buf, "g", "", "hi", NULL);
+    assert_string_equal(buf.data + 10, "ghi");
     strbuf_append(&buf, NULL, 0);
-    assert_int_equal(buf.len, 10);
+    assert_int_equal(buf.len, 13);
 }
 
 static void test_growing_keeps_every_byte(void **state)

@@ -139,6 +139,26 @@ static void test_rates(void **state)
     }
 }
 
+static void test_written_counts(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } rows[] = {
+        { "0", 0 },
+        { "7", 7 },
+        { "10", 10 },
+        { "4096", 4096 },
+        { "18446744073709551615", UINT64_MAX },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[UNITS_TEXT_SIZE];
+        assert_string_equal(units_format_count(text, rows[i].value), rows[i].text);
+    }
+}
+
 static void test_written_durations(void **state)
 {
     static const struct row rows[] = {
@@ -186,11 +206,9 @@ static void test_written_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_written_durations),
+        cmocka_unit_test(test_durations),      cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_counts),         cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_written_counts), cmocka_unit_test(test_written_durations),
         cmocka_unit_test(test_written_sizes),
     };
 
