@@ -14,7 +14,7 @@ if ! command -v apt-get > /dev/null 2>&1; then
     for tool in cmake gcc clang pkg-config python3 openssl curl mandoc; do
         command -v "$tool" > /dev/null 2>&1 || missing="$missing $tool"
     done
-    for library in libevent libevent_openssl sqlite3 openssl cmocka libconfig jansson smartcols; do
+    for library in libevent sqlite3 openssl cmocka libconfig jansson smartcols; do
         pkg-config --exists "$library" 2> /dev/null || missing="$missing $library(development files)"
     done
     [ -z "$missing" ] || {

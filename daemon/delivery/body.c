@@ -1,12 +1,12 @@
 /* Bodies: the stuffer, and the pump from chunks to the output. */
 #include "body.h"
 
-#include <event2/buffer.h>
 #include <string.h>
 
 #include "blob.h"
 #include "cleanup.h"
 #include "invariant.h"
+#include "strbuf.h"
 
 bool dot_stuffer_run(struct dot_stuffer *stuffer, const char *bytes, size_t len, char *ret_bytes,
                      size_t *ret_len)
@@ -90,28 +90,25 @@ void body_chunk(struct body *body, struct blob *chunk)
         body->next = chunk;
 }
 
-/* One block of memory per slice, because a chain of the output is what becomes one write and whole TLS records; with
-   room to spare, so that the end of a small message goes out in the same. */
-static bool add_slice(struct body *body, struct evbuffer *output)
+/* With room to spare, so that adding the end of a small message moves nothing. */
+static bool add_slice(struct body *body, struct strbuf *output)
 {
-    struct evbuffer_iovec room;
     size_t len = blob_len(body->current) - body->offset;
+    size_t added = 0;
 
     if (len > BODY_SLICE_MAX)
         len = BODY_SLICE_MAX;
-    if (len == 0)
-        return true;
-    MUST(evbuffer_reserve_space(output, (ssize_t)(dot_stuffer_room(len) + DOT_STUFFER_END_MAX),
-                                &room, 1) == 1);
+    strbuf_reserve(output, dot_stuffer_room(len) + DOT_STUFFER_END_MAX);
     if (!dot_stuffer_run(&body->stuffer, blob_data(body->current) + body->offset, len,
-                         room.iov_base, &room.iov_len))
+                         output->data + output->len, &added))
         return false;
     body->offset += len;
-    MUST(evbuffer_commit_space(output, &room, 1) == 0);
+    output->len += added;
+    output->data[output->len] = '\0';
     return true;
 }
 
-static enum body_status finish(struct body *body, struct evbuffer *output,
+static enum body_status finish(struct body *body, struct strbuf *output,
                                void (*before_end)(void *ctx), void *ctx)
 {
     char end[DOT_STUFFER_END_MAX];
@@ -120,12 +117,12 @@ static enum body_status finish(struct body *body, struct evbuffer *output,
     if (!dot_stuffer_end(&body->stuffer, end, &len))
         return BODY_DAMAGED;
     before_end(ctx);
-    MUST(evbuffer_add(output, end, len) == 0);
+    strbuf_append(output, end, len);
     return BODY_DONE;
 }
 
-enum body_status body_fill(struct body *body, struct evbuffer *output,
-                           void (*before_end)(void *ctx), void *ctx)
+enum body_status body_fill(struct body *body, struct strbuf *output, void (*before_end)(void *ctx),
+                           void *ctx)
 {
     for (;;) {
         if (body->current != NULL && body->offset == blob_len(body->current)) {
@@ -135,7 +132,7 @@ enum body_status body_fill(struct body *body, struct evbuffer *output,
         }
         if (body->current == NULL && body->arrived >= body->chunk_count)
             return finish(body, output, before_end, ctx);
-        if (evbuffer_get_length(output) > BODY_QUEUED_MAX)
+        if (output->len > BODY_QUEUED_MAX)
             return BODY_FULL;
         if (body->current == NULL)
             return BODY_HUNGRY;

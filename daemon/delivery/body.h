@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct blob;
-struct evbuffer;
+struct strbuf;
 
 /* Line ends that are not CRLF must not be sent (RFC 5321 2.3.8): a smarthost that takes a bare LF for a line end would
    see other lines, and perhaps another end of the message, than we do. The spool has none; if one turns up, the
@@ -32,7 +32,7 @@ bool dot_stuffer_end(struct dot_stuffer *stuffer, char ret_bytes[DOT_STUFFER_END
 
 enum {
     BODY_SLICE_MAX = 65536,  /* added at a time: four TLS records of full size */
-    BODY_QUEUED_MAX = 131072 /* nothing is added to an output that holds more */
+    BODY_QUEUED_MAX = 65535, /* nothing is added to an output that holds more */
 };
 
 enum body_status {
@@ -60,5 +60,5 @@ bool body_wants(struct body *body, uint32_t *ret_index);
 /* Takes the reference. */
 void body_chunk(struct body *body, struct blob *chunk);
 /* before_end runs before the end of the message is added to the output, and after all else is. */
-enum body_status body_fill(struct body *body, struct evbuffer *output,
-                           void (*before_end)(void *ctx), void *ctx);
+enum body_status body_fill(struct body *body, struct strbuf *output, void (*before_end)(void *ctx),
+                           void *ctx);

@@ -85,12 +85,12 @@ static void on_connected(const struct connect_result *result, void *ctx)
     session->is_loopback = result->is_loopback;
     session->peer = xasprintf("%s [%s]:%u", smarthost->host, result->address, smarthost->port);
     session->order->host = xstrdup(session->peer);
+    session_open(session, result->fd);
     if (smarthost->tls == TLS_IMPLICIT) {
-        if (session_begin_tls(session, result->fd))
+        if (session_begin_tls(session))
             session_move(session, STEP_HANDSHAKE);
         return;
     }
-    session_begin_plain(session, result->fd);
     session->replies_due = 1;
     session_move(session, STEP_GREETING);
 }
@@ -99,7 +99,7 @@ void session_on_handshake_done(struct session *session)
 {
     char text[TLS_TEXT_SIZE];
 
-    tls_describe(session->bev, text);
+    tls_describe(session->tls, text);
     log_event(LOG_LEVEL_DEBUG, NULL, "tls", "host", session->peer, "cipher", text, NULL);
     if (session->smarthost->tls == TLS_IMPLICIT) {
         session->replies_due = 1;
@@ -121,9 +121,8 @@ void session_on_greeting(struct session *session, const struct smtp_reply *reply
 
 static void send_hello(struct session *session, const char *verb)
 {
-    AUTO_FREE char *line = xasprintf("%s %s\r\n", verb, session->config->hostname);
-
-    (void)session_send(session, line, strlen(line), 1);
+    strbuf_append_format(&session->output, "%s %s\r\n", verb, session->config->hostname);
+    (void)session_send(session, 1);
 }
 
 /* What was offered before TLS counts for nothing. */
@@ -182,9 +181,7 @@ void session_on_helo_reply(struct session *session, const struct smtp_reply *rep
 
 void session_enter_starttls(struct session *session)
 {
-    static const char command[] = "STARTTLS\r\n";
-
-    (void)session_send(session, command, sizeof command - 1, 1);
+    (void)session_say(session, "STARTTLS\r\n");
 }
 
 void session_on_starttls_reply(struct session *session, const struct smtp_reply *reply)
@@ -197,7 +194,7 @@ void session_on_starttls_reply(struct session *session, const struct smtp_reply 
         /* Whoever is in between could have put it there to be taken for replies under TLS (CVE-2011-0411). */
         session_fail(session, TROUBLE_TLS_INJECTION,
                      "the smarthost said more after its reply to STARTTLS, before TLS began");
-    else if (session_begin_tls(session, -1))
+    else if (session_begin_tls(session))
         session_move(session, STEP_HANDSHAKE);
 }
 
@@ -210,12 +207,10 @@ static bool may_log_in(const struct session *session)
 void session_enter_auth(struct session *session)
 {
     const struct smarthost_config *smarthost = session->smarthost;
-    AUTO_STRBUF struct strbuf line;
 
-    strbuf_init(&line);
     if (session->auth.mechanism != NULL) {
-        if (auth_respond(&session->auth, &line))
-            (void)session_send_secret(session, &line);
+        if (auth_respond(&session->auth, &session->output))
+            (void)session_send_secret(session);
         else
             session_fail(session, TROUBLE_BAD_REPLY, "more challenges than %s has",
                          auth_mechanism_name(&session->auth));
@@ -230,8 +225,8 @@ void session_enter_auth(struct session *session)
                          ? "the smarthost offers no AUTH mechanism that outbox knows"
                          : "the smarthost does not offer AUTH");
     } else {
-        auth_command(&session->auth, &line);
-        (void)session_send_secret(session, &line);
+        auth_command(&session->auth, &session->output);
+        (void)session_send_secret(session);
     }
 }
 

@@ -2,7 +2,6 @@
    What the steps say stands in greeting.c and transaction.c, how bytes come and go in session_io.c. */
 #include "session_private.h"
 
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,24 +93,32 @@ static bool is_under_deadline(const struct session *session)
     return session->order != NULL && session->step != STEP_DOT;
 }
 
+static void arm_timer(struct session *session, int64_t now_ms)
+{
+    int64_t wait_ms = session->due_ms - now_ms;
+    struct timeval wait = { .tv_sec = wait_ms / 1000,
+                            .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000 };
+
+    session->armed_ms = session->due_ms;
+    MUST(event_add(session->timer, &wait) == 0);
+}
+
+/* Each reply moves the time on, but the timer only when it would look too late. */
 void session_timer_restart(struct session *session)
 {
     int64_t wait_ms = session->host->timing->step_ms[session->step];
+    int64_t now_ms = clock_monotonic_ms();
 
     if (session->step == STEP_CONNECT)
         wait_ms = 0; /* the connector has its own clock */
     if (is_under_deadline(session)) {
-        int64_t left_ms = session->deadline_ms - clock_monotonic_ms();
+        int64_t left_ms = session->deadline_ms - now_ms;
         if (wait_ms == 0 || left_ms < wait_ms)
             wait_ms = left_ms > 0 ? left_ms : 1;
     }
-    if (wait_ms == 0) {
-        (void)event_del(session->timer);
-        return;
-    }
-    struct timeval wait = { .tv_sec = wait_ms / 1000,
-                            .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000 };
-    MUST(event_add(session->timer, &wait) == 0);
+    session->due_ms = wait_ms > 0 ? now_ms + wait_ms : 0;
+    if (session->due_ms != 0 && (session->armed_ms == 0 || session->due_ms < session->armed_ms))
+        arm_timer(session, now_ms);
 }
 
 void session_move(struct session *session, enum step step)
@@ -137,14 +144,11 @@ const char *session_hint(const struct session *session)
     return "";
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_too_late(struct session *session)
 {
-    struct session *session = arg;
     const char *doing = session_steps[session->step].doing;
     char limit[UNITS_TEXT_SIZE];
 
-    (void)fd;
-    (void)what;
     if (session->order == NULL) {
         session_move(session, session->step == STEP_READY ? STEP_QUIT : STEP_CLOSED);
         return;
@@ -162,6 +166,22 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     units_format_duration(limit, session->host->timing->step_ms[session->step] / 1000);
     session_fail(session, TROUBLE_TIMEOUT, "no answer within %s %s%s", limit, doing,
                  session_hint(session));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct session *session = arg;
+    int64_t now_ms = clock_monotonic_ms();
+
+    (void)fd;
+    (void)what;
+    session->armed_ms = 0;
+    if (session->due_ms == 0)
+        return;
+    if (now_ms < session->due_ms)
+        arm_timer(session, now_ms);
+    else
+        on_too_late(session);
 }
 
 /* --- Replies --- */
@@ -188,9 +208,7 @@ static void enter_ready(struct session *session)
 
 static void enter_quit(struct session *session)
 {
-    static const char command[] = "QUIT\r\n";
-
-    (void)session_send(session, command, sizeof command - 1, 1);
+    (void)session_say(session, "QUIT\r\n");
 }
 
 /* Whatever it says, and whatever became of earlier replies: QUIT changes no outcome. */
@@ -204,10 +222,7 @@ static void on_quit_reply(struct session *session, const struct smtp_reply *repl
 static void enter_closed(struct session *session)
 {
     MUST(session->order == NULL);
-    if (session->bev != NULL) {
-        bufferevent_setcb(session->bev, NULL, NULL, NULL, NULL);
-        (void)bufferevent_disable(session->bev, EV_READ | EV_WRITE);
-    }
+    session_silence(session);
     session->host->closed(session, session->host->ctx);
 }
 
@@ -253,8 +268,7 @@ void session_fail(struct session *session, enum trouble trouble, const char *fmt
     va_start(args, fmt);
     (void)vsnprintf(words, sizeof words, fmt, args);
     va_end(args);
-    bool may_say_quit =
-        is_own_decision(trouble) && session->bev != NULL && session->replies_due == 0;
+    bool may_say_quit = is_own_decision(trouble) && session->fd >= 0 && session->replies_due == 0;
     if (session->order != NULL && trouble != TROUBLE_STOPPED &&
         (trouble != TROUBLE_TIMEOUT || session->step == STEP_RSET) && is_stale(session)) {
         hand_on(session);
@@ -332,6 +346,8 @@ struct session *session_new(struct session_host *host, struct delivery_order *or
     session->slot = order->slot;
     session->config = config_ref(order->config);
     session->smarthost = order->smarthost;
+    session->fd = -1;
+    strbuf_init(&session->output);
     session->timer = event_new(host->base, -1, 0, on_timer, session);
     MUST(session->timer != NULL);
     reply_reader_init(&session->reader);
@@ -356,10 +372,7 @@ void session_release(struct session *session)
 {
     MUST(session_is_over(session));
     connector_free(TAKE(session->connector));
-    if (session->retired != NULL)
-        bufferevent_free(TAKE(session->retired));
-    if (session->bev != NULL)
-        bufferevent_free(TAKE(session->bev));
+    session_close(session);
     if (session->timer != NULL)
         event_free(TAKE(session->timer));
 }
@@ -370,6 +383,7 @@ void session_free(struct session *session)
         return;
     MUST(session->order == NULL);
     session_release(session);
+    strbuf_done(&session->output);
     reply_reader_done(&session->reader);
     config_unref(session->config);
     free(session->peer);

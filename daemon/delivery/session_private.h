@@ -9,10 +9,11 @@
 #include "connect.h"
 #include "order.h"
 #include "reply_reader.h"
+#include "strbuf.h"
 
-struct bufferevent;
 struct event;
 struct smarthost_config;
+struct tls;
 
 /* One row per step. */
 struct step_row {
@@ -52,11 +53,21 @@ struct session {
     char *peer; /* "name [address]:port" */
 
     struct connector *connector;
-    struct bufferevent *bev;
-    struct bufferevent *retired; /* the plain one, after STARTTLS */
-    struct event *timer;
+    int fd; /* -1: not connected */
+    struct event *readable;
+    struct event *writable;  /* watched only while the socket has no room */
+    struct tls *tls;         /* from its handshake on */
+    bool must_write_to_read; /* TLS waits for room before it can go on reading */
+    int lost_errno;          /* of a plain socket; 0: none */
+    struct strbuf output;    /* commands and body, emptied when all of it has been sent */
+    size_t sent;             /* of it */
+    bool is_output_secret;
+    size_t unread; /* bytes that came behind the reply being worked on */
     bool is_loopback;
     bool is_encrypted;
+    struct event *timer;
+    int64_t due_ms;       /* when the step or the order runs out of time, monotonic; 0: never */
+    int64_t armed_ms;     /* when the timer looks; never later than due_ms; 0: not at all */
     unsigned answers_due; /* of the resolver and the spool, which hold a pointer to this */
 
     struct reply_reader reader;
@@ -94,14 +105,23 @@ bool session_is_refusal(const struct smtp_reply *reply);
 
 /* session_io.c: bytes */
 
-/* Sends a command, or several at once, with so many replies to come. False: the smarthost had said more than it was
-   asked, and the session is over. */
-bool session_send(struct session *session, const char *bytes, size_t len, size_t replies);
-/* The same; bytes are wiped. */
-bool session_send_secret(struct session *session, struct strbuf *line);
-/* Takes the connected socket; fd -1: that of the plain connection (STARTTLS). False: the session is over. */
-bool session_begin_tls(struct session *session, int fd);
-void session_begin_plain(struct session *session, int fd);
+/* Takes the connected socket. */
+void session_open(struct session *session, int fd);
+/* Begins the handshake. False: the session is over. */
+bool session_begin_tls(struct session *session);
+/* Nothing more is read or written. */
+void session_silence(struct session *session);
+void session_close(struct session *session);
+/* Sends the command, or several at once, that was added to session->output, with so many replies to come. False: the
+   smarthost had said more than it was asked, and the session is over. */
+bool session_send(struct session *session, size_t replies);
+/* The same for one command. */
+bool session_say(struct session *session, const char *command);
+/* The same for session->output with a secret in it: it is wiped. */
+bool session_send_secret(struct session *session);
+/* Sends what was added of the body; session_on_body_writable() is called when it has left. */
+void session_send_body(struct session *session);
+bool session_is_all_sent(const struct session *session);
 size_t session_unread(const struct session *session);
 
 /* greeting.c: up to the login, in the order of the protocol */

@@ -2,8 +2,7 @@
 #include "tls.h"
 
 #include <arpa/inet.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -22,6 +21,13 @@ struct tls_context {
     SSL_CTX *ctx;
     char *ca_file; /* NULL: the system's store */
     struct stat loaded;
+};
+
+struct tls {
+    SSL *ssl;
+    bool is_over;
+    unsigned long error; /* of OpenSSL; 0: none */
+    int system_error;    /* or of the socket */
 };
 
 struct tls_store {
@@ -72,10 +78,12 @@ static SSL_CTX *ctx_new(const char *ca_file, struct error *err)
     MUST(ctx != NULL); /* memory */
     MUST(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    /* A close without close_notify is EOF to us: SMTP says itself where a reply ends (libevent 2.1 would report it as
-       an error without words). */
+    /* A close without close_notify is EOF to us: SMTP says itself where a reply ends. */
     (void)SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION);
-    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(
+        ctx, 1); /* one read for a record, not one for its header and one for the rest */
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     int is_loaded = ca_file != NULL ? SSL_CTX_load_verify_file(ctx, ca_file)
                                     : SSL_CTX_set_default_verify_paths(ctx);
@@ -154,23 +162,91 @@ static void expect_peer(SSL *ssl, const char *host)
     free(name);
 }
 
-struct bufferevent *tls_wrap(struct tls_store *store, struct event_base *base, int fd,
-                             const char *host, const char *ca_file, struct error *err)
+struct tls *tls_new(struct tls_store *store, int fd, const char *host, const char *ca_file,
+                    struct error *err)
 {
     struct tls_context *context = context_get(store, ca_file, err);
 
     if (context == NULL)
         return NULL;
     ERR_clear_error();
-    SSL *ssl = SSL_new(context->ctx);
-    MUST(ssl != NULL);
-    expect_peer(ssl, host);
-    /* libevent 2.1 may already have freed ssl when this fails; its arguments can't make it fail. */
-    struct bufferevent *bev = bufferevent_openssl_socket_new(
-        base, fd, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    MUST(bev != NULL);
-    return bev;
+    struct tls *tls = NEW(struct tls);
+    tls->ssl = SSL_new(context->ctx);
+    MUST(tls->ssl != NULL && SSL_set_fd(tls->ssl, fd) == 1);
+    SSL_set_connect_state(tls->ssl);
+    expect_peer(tls->ssl, host);
+    return tls;
 }
+
+void tls_free(struct tls *tls)
+{
+    if (tls == NULL)
+        return;
+    if (!tls->is_over && SSL_is_init_finished(tls->ssl)) {
+        ERR_clear_error();
+        (void)SSL_shutdown(tls->ssl); /* whether it still gets there changes nothing */
+    }
+    SSL_free(tls->ssl);
+    ERR_clear_error();
+    free(tls);
+}
+
+/* --- Bytes --- */
+
+/* SSL_get_error() goes by the queue of errors too, so it is cleared before each call: see begin_call(). */
+static enum transfer outcome_of(struct tls *tls, int result)
+{
+    int system_error = errno;
+
+    if (result == 1)
+        return TRANSFER_DONE;
+    int reason = SSL_get_error(tls->ssl, result);
+    if (reason == SSL_ERROR_WANT_READ)
+        return TRANSFER_WAITS_FOR_READ;
+    if (reason == SSL_ERROR_WANT_WRITE)
+        return TRANSFER_WAITS_FOR_WRITE;
+    /* The oldest error is the reason, later ones say where it passed. */
+    tls->is_over = true;
+    tls->error = ERR_get_error();
+    tls->system_error = reason == SSL_ERROR_SYSCALL ? system_error : 0;
+    ERR_clear_error();
+    return TRANSFER_OVER;
+}
+
+static void begin_call(void)
+{
+    ERR_clear_error();
+    errno = 0;
+}
+
+enum transfer tls_handshake(struct tls *tls)
+{
+    begin_call();
+    return outcome_of(tls, SSL_do_handshake(tls->ssl));
+}
+
+enum transfer tls_read(struct tls *tls, char *ret_bytes, size_t size, size_t *ret_len)
+{
+    if (tls->is_over)
+        return TRANSFER_OVER;
+    begin_call();
+    return outcome_of(tls, SSL_read_ex(tls->ssl, ret_bytes, size, ret_len));
+}
+
+enum transfer tls_write(struct tls *tls, const char *bytes, size_t len, size_t *ret_len)
+{
+    if (tls->is_over)
+        return TRANSFER_OVER;
+    begin_call();
+    return outcome_of(tls, SSL_write_ex(tls->ssl, bytes, len, ret_len));
+}
+
+bool tls_may_have_more(const struct tls *tls)
+{
+    return SSL_has_pending(tls->ssl) == 1;
+}
+
+/* --- In words --- */
 
 static const char not_tls[] = "the smarthost does not answer in TLS";
 
@@ -207,35 +283,30 @@ static enum trouble explain_certificate(long result, const char *host, char ret_
     return TROUBLE_TLS_CERTIFICATE;
 }
 
-enum trouble tls_explain(struct bufferevent *bev, const char *host, char ret_text[TLS_TEXT_SIZE])
+enum trouble tls_explain(const struct tls *tls, const char *host, char ret_text[TLS_TEXT_SIZE])
 {
-    SSL *ssl = bufferevent_openssl_get_ssl(bev);
-    unsigned long oldest = 0;
+    long result = SSL_get_verify_result(tls->ssl);
+    const char *words = NULL;
 
     ret_text[0] = '\0';
-    /* The latest comes out first. libevent 2.1 also puts values of SSL_get_error() among them, which are of no library. */
-    for (unsigned long code = bufferevent_get_openssl_error(bev); code != 0;
-         code = bufferevent_get_openssl_error(bev))
-        if (ERR_GET_LIB(code) != 0)
-            oldest = code;
-    ERR_clear_error();
-    long result = SSL_get_verify_result(ssl);
     if (result != X509_V_OK)
         return explain_certificate(result, host, ret_text);
-    if (oldest == 0)
+    if (tls->error == 0 && tls->system_error == 0)
         return TROUBLE_LOST;
-    const char *words = ERR_SYSTEM_ERROR(oldest) ? strerror(ERR_GET_REASON(oldest))
-                                                 : words_for(ERR_GET_REASON(oldest));
+    if (tls->error == 0)
+        words = strerror(tls->system_error);
+    else if (ERR_SYSTEM_ERROR(tls->error))
+        words = strerror(ERR_GET_REASON(tls->error));
+    else
+        words = words_for(ERR_GET_REASON(tls->error));
     if (words == NULL)
-        words = ERR_reason_error_string(oldest);
+        words = ERR_reason_error_string(tls->error);
     (void)snprintf(ret_text, TLS_TEXT_SIZE, "%s", words != NULL ? words : "unknown error");
     return TROUBLE_TLS_HANDSHAKE;
 }
 
-void tls_describe(struct bufferevent *bev, char ret_text[TLS_TEXT_SIZE])
+void tls_describe(const struct tls *tls, char ret_text[TLS_TEXT_SIZE])
 {
-    const SSL *ssl = bufferevent_openssl_get_ssl(bev);
-
-    (void)snprintf(ret_text, TLS_TEXT_SIZE, "%s %s", SSL_get_version(ssl),
-                   SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)));
+    (void)snprintf(ret_text, TLS_TEXT_SIZE, "%s %s", SSL_get_version(tls->ssl),
+                   SSL_CIPHER_get_name(SSL_get_current_cipher(tls->ssl)));
 }

@@ -1,8 +1,6 @@
 /* One transaction: MAIL, RCPT, DATA, the body, the dot, and what each answer means for each recipient. */
 #include "session_private.h"
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +57,7 @@ void transaction_settle(struct session *session, const struct outcome *outcome)
 bool transaction_is_in_doubt(const struct session *session)
 {
     return session->step == STEP_DOT && session->transaction.accepted > 0 &&
-           evbuffer_get_length(bufferevent_get_output(session->bev)) == 0;
+           session_is_all_sent(session);
 }
 
 void transaction_settle_in_doubt(struct session *session, const char *words)
@@ -217,18 +215,17 @@ static const char data_command[] = "DATA\r\n";
 
 static void send_mail(struct session *session)
 {
-    AUTO_STRBUF struct strbuf commands;
+    struct strbuf *commands = &session->output;
     size_t replies = 1;
 
-    strbuf_init(&commands);
-    add_mail(session, &commands);
+    add_mail(session, commands);
     if (is_pipelined(session)) {
         for (size_t i = 0; i < session->transaction.rcpt_count; i++)
-            add_rcpt(session, i, &commands);
-        strbuf_append_text(&commands, data_command);
+            add_rcpt(session, i, commands);
+        strbuf_append_text(commands, data_command);
         replies += session->transaction.rcpt_count + 1;
     }
-    (void)session_send(session, commands.data, commands.len, replies);
+    (void)session_send(session, replies);
 }
 
 void session_enter_mail(struct session *session)
@@ -273,10 +270,8 @@ void session_enter_rcpt(struct session *session)
 {
     if (is_pipelined(session))
         return;
-    AUTO_STRBUF struct strbuf command;
-    strbuf_init(&command);
-    add_rcpt(session, session->transaction.next_rcpt, &command);
-    (void)session_send(session, command.data, command.len, 1);
+    add_rcpt(session, session->transaction.next_rcpt, &session->output);
+    (void)session_send(session, 1);
 }
 
 static void judge_rcpt(struct session *session, size_t i, const struct smtp_reply *reply)
@@ -316,15 +311,13 @@ void session_on_rcpt_reply(struct session *session, const struct smtp_reply *rep
 void session_enter_data(struct session *session)
 {
     if (!is_pipelined(session))
-        (void)session_send(session, data_command, sizeof data_command - 1, 1);
+        (void)session_say(session, data_command);
 }
 
 /* RFC 2920, 3.1: a smarthost that wants a message for nobody gets an empty one. */
 static void send_lone_dot(struct session *session)
 {
-    static const char dot[] = ".\r\n";
-
-    if (session_send(session, dot, sizeof dot - 1, 1))
+    if (session_say(session, ".\r\n"))
         session_move(session, STEP_DOT);
 }
 
@@ -408,19 +401,20 @@ static void on_body_end(void *ctx)
 
 void session_on_body_writable(struct session *session)
 {
-    struct evbuffer *output = bufferevent_get_output(session->bev);
-
     ask_for_chunk(session);
-    switch (body_fill(&session->transaction.body, output, on_body_end, session)) {
+    switch (body_fill(&session->transaction.body, &session->output, on_body_end, session)) {
     case BODY_DONE:
         session->replies_due++;
+        session_send_body(session);
         session_move(session, STEP_DOT);
         break;
     case BODY_FULL:
+        session_send_body(session);
         session_timer_restart(session);
         ask_for_chunk(session);
         break;
     case BODY_HUNGRY:
+        session_send_body(session);
         ask_for_chunk(session);
         break;
     case BODY_DAMAGED:
@@ -443,9 +437,7 @@ void session_on_body_reply(struct session *session, const struct smtp_reply *rep
 
 void session_on_dot_reply(struct session *session, const struct smtp_reply *reply)
 {
-    bool is_all_sent = evbuffer_get_length(bufferevent_get_output(session->bev)) == 0;
-
-    if (!is_all_sent) {
+    if (!session_is_all_sent(session)) {
         session_on_body_reply(session, reply);
     } else if (session_is_refusal(reply)) {
         struct outcome outcome = outcome_of_reply(session->order, STAGE_END_OF_DATA, reply);
@@ -463,9 +455,7 @@ void session_on_dot_reply(struct session *session, const struct smtp_reply *repl
 
 void session_enter_rset(struct session *session)
 {
-    static const char command[] = "RSET\r\n";
-
-    (void)session_send(session, command, sizeof command - 1, 1);
+    (void)session_say(session, "RSET\r\n");
 }
 
 void session_on_rset_reply(struct session *session, const struct smtp_reply *reply)

@@ -90,7 +90,8 @@ static size_t receive(struct fake_smarthost *fake, char *bytes, size_t size)
 static bool fill(struct fake_smarthost *fake)
 {
     char bytes[65536];
-    size_t len = receive(fake, bytes, sizeof bytes);
+    size_t size = fake->options.read_max > 0 ? fake->options.read_max : sizeof bytes;
+    size_t len = receive(fake, bytes, size);
 
     strbuf_append(&fake->input, bytes, len);
     strbuf_append(&fake->heard, bytes, len);
@@ -124,6 +125,8 @@ static bool say(struct fake_smarthost *fake, const char *bytes, size_t len)
     size_t step = fake->options.write_max > 0 ? fake->options.write_max : len;
     long cut_at = is_first ? fake->options.cut_at : -1;
 
+    if (fake->options.is_updating_keys)
+        MUST(SSL_key_update(fake->ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
     for (size_t at = 0; at < len; at += step) {
         size_t piece = len - at < step ? len - at : step;
         if (cut_at >= 0 && fake->bytes_sent + piece > (size_t)cut_at)
@@ -218,6 +221,15 @@ static void stall(struct fake_smarthost *fake)
     (void)wait_for(fake, fake->fd, POLLRDHUP);
 }
 
+static void hear_goodbye(struct fake_smarthost *fake)
+{
+    if (fill(fake))
+        complain(fake, "got \"%s\" instead of a goodbye", fake->input.data);
+    else if ((SSL_get_shutdown(fake->ssl) & SSL_RECEIVED_SHUTDOWN) == 0)
+        complain(fake, "the client left without a goodbye");
+    MUST(eventfd_write(fake->progress_fd, 1) == 0);
+}
+
 static bool play_row(struct fake_smarthost *fake, const struct fake_row *row)
 {
     bool is_open = true;
@@ -246,6 +258,9 @@ static bool play_row(struct fake_smarthost *fake, const struct fake_row *row)
     case FAKE_REPEAT:
         while (say(fake, row->reply, strlen(row->reply)))
             ;
+        return false;
+    case FAKE_HEAR_GOODBYE:
+        hear_goodbye(fake);
         return false;
     }
     return false;

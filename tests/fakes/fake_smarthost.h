@@ -9,11 +9,12 @@ struct fake_smarthost;
 /* What happens after a row's reply. */
 enum fake_then {
     FAKE_GO_ON,
-    FAKE_TLS,    /* a handshake as server */
-    FAKE_CLOSE,  /* FIN, and with TLS no close_notify */
-    FAKE_RESET,  /* RST */
-    FAKE_STALL,  /* says nothing more, reads nothing more, until the client closes */
-    FAKE_REPEAT, /* says the reply again and again until the client closes */
+    FAKE_TLS,          /* a handshake as server */
+    FAKE_CLOSE,        /* FIN, and with TLS no close_notify */
+    FAKE_RESET,        /* RST */
+    FAKE_STALL,        /* says nothing more, reads nothing more, until the client closes */
+    FAKE_REPEAT,       /* says the reply again and again until the client closes */
+    FAKE_HEAR_GOODBYE, /* the client is to say nothing but its close_notify; counts as a row played */
 };
 
 struct fake_row {
@@ -40,7 +41,9 @@ struct fake_options {
        is_cut_eager: right after the byte before it. */
     long cut_at;
     bool is_cut_eager;
-    bool is_port_closed; /* nobody listens there */
+    bool is_updating_keys; /* TLS 1.3: of both directions, before each reply */
+    size_t read_max;       /* bytes per read; 0: plenty */
+    bool is_port_closed;   /* nobody listens there */
 };
 
 struct fake_smarthost *fake_smarthost_start(const struct fake_options *options);
