@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -19,12 +20,12 @@ void ballast_init(struct ballast *ballast, int directory_fd)
 }
 
 /* Taking back what was just given up would end in giving it up again: something must be left beside it. */
-static bool has_room(int directory_fd)
+static bool has_room(int directory_fd, int64_t bytes)
 {
     struct statvfs st;
 
-    return fstatvfs(directory_fd, &st) == 0 && (unsigned long long)st.f_bavail * st.f_frsize >=
-                                                   (unsigned long long)BALLAST_BYTES + REST_BYTES;
+    return fstatvfs(directory_fd, &st) == 0 &&
+           (unsigned long long)st.f_bavail * st.f_frsize >= (unsigned long long)bytes + REST_BYTES;
 }
 
 bool ballast_take(struct ballast *ballast, struct error *err)
@@ -37,7 +38,7 @@ bool ballast_take(struct ballast *ballast, struct error *err)
         return fail(err, errno == ENOSPC ? ERROR_FULL : ERROR_IO, "make %s: %s", SPOOL_BALLAST,
                     strerror(errno));
     off_t size = lseek(fd, 0, SEEK_END);
-    int rc = size < BALLAST_BYTES && !has_room(ballast->directory_fd)
+    int rc = size < BALLAST_BYTES && !has_room(ballast->directory_fd, BALLAST_BYTES)
                  ? ENOSPC
                  : posix_fallocate(fd, 0, BALLAST_BYTES);
     if (rc != 0) {
@@ -55,4 +56,9 @@ bool ballast_release(struct ballast *ballast)
         return false;
     ballast->is_held = false;
     return unlinkat(ballast->directory_fd, SPOOL_BALLAST, 0) == 0;
+}
+
+bool ballast_is_far(const struct ballast *ballast, int64_t bytes)
+{
+    return ballast->is_held && has_room(ballast->directory_fd, bytes + BALLAST_BYTES);
 }

@@ -2,6 +2,7 @@
    recorded, while new mail is refused (DESIGN 4). */
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 struct error;
 
@@ -18,3 +19,5 @@ void ballast_init(struct ballast *ballast, int directory_fd);
 bool ballast_take(struct ballast *ballast, struct error *err);
 /* Whether there was anything to give up. */
 bool ballast_release(struct ballast *ballast);
+/* Whether so many bytes can be spent for mere speed: afterwards there is still as much again as the ballast holds. */
+bool ballast_is_far(const struct ballast *ballast, int64_t bytes);

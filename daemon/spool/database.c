@@ -11,6 +11,7 @@
 #include "invariant.h"
 #include "log.h"
 #include "query.h"
+#include "wal_file.h"
 #include "xalloc.h"
 
 enum {
@@ -154,8 +155,8 @@ static bool pragmas_check(struct database *database, bool is_new, struct error *
 static bool connect_to(struct database *database, const char *name, struct error *err)
 {
     AUTO_FREE char *path = xasprintf("%s/%s", database->directory, name);
-    int rc =
-        sqlite3_open_v2(path, &database->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &database->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                             wal_file_vfs());
 
     if (rc != SQLITE_OK)
         return fail(err, ERROR_IO, "open %s: %s", path, sqlite3_errstr(rc));
@@ -323,4 +324,14 @@ bool database_checkpoint(struct database *database, bool is_truncating, struct e
     /* There is no other reader: all of it was copied, and the next commit starts the log anew. */
     database->wal_pages = 0;
     return true;
+}
+
+bool database_log_extend(struct database *database, int64_t size_bytes)
+{
+    sqlite3_file *log = NULL;
+    bool is_done = false;
+
+    return sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) ==
+               SQLITE_OK &&
+           wal_file_extend(log, size_bytes, &is_done) == SQLITE_OK && !is_done;
 }

@@ -26,5 +26,8 @@ void database_close(struct database *database);
 int64_t database_wal_bytes(const struct database *database);
 /* Copies the log into the file. With truncate the log becomes empty; without, it is used again from its start. */
 bool database_checkpoint(struct database *database, bool is_truncating, struct error *err);
+/* A short step towards a log file of that size: the space that commits will use is written beforehand. Whether there is
+   more to do; a failure ends it, for this only saves time. */
+bool database_log_extend(struct database *database, int64_t size_bytes);
 /* Number of the newest schema. */
 int database_newest_version(void);

@@ -163,9 +163,9 @@ static void commit_writes(const struct group *group)
 
 /* False: there was not enough space. A sync that failed must not be tried again, because the kernel may have forgotten
    what it did not write. */
-static bool checkpoint(struct store *store, bool is_truncating, struct error *err)
+static bool checkpoint(struct store *store, struct error *err)
 {
-    if (database_checkpoint(&store->database, is_truncating, err))
+    if (database_checkpoint(&store->database, false, err))
         return true;
     if (err->code != ERROR_FULL)
         give_up("checkpoint", err);
@@ -183,7 +183,7 @@ static bool make_room(struct store *store, struct ballast *ballast, const struct
     if (!ballast_release(ballast))
         return false;
     /* Makes the log usable from its start, so that it need not grow. Without space it is tried again later. */
-    (void)checkpoint(store, false, &again);
+    (void)checkpoint(store, &again);
     return true;
 }
 
@@ -243,10 +243,10 @@ void group_run(struct store *store, struct ballast *ballast, struct spool_reques
     run_reads(&group);
 }
 
-void group_checkpoint(struct store *store, struct ballast *ballast, bool is_truncating)
+void group_checkpoint(struct store *store, struct ballast *ballast)
 {
     struct error err = { 0 };
 
-    if (!checkpoint(store, is_truncating, &err))
+    if (!checkpoint(store, &err))
         (void)make_room(store, ballast, &err);
 }

@@ -28,5 +28,6 @@ struct spool_operation {
 void group_run(struct store *store, struct ballast *ballast, struct spool_request *const *members,
                size_t count);
 
-/* Copies the log into the file; ends the process when that fails for another reason than space. */
-void group_checkpoint(struct store *store, struct ballast *ballast, bool is_truncating);
+/* Copies the log into the file, so that the next commit begins the log anew; ends the process when that fails for another
+   reason than space. */
+void group_checkpoint(struct store *store, struct ballast *ballast);

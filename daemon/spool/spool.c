@@ -19,11 +19,13 @@
 
 enum {
     WAL_BYTES_MAX = 16 * 1024 * 1024, /* then a checkpoint, also under load */
-    IDLE_MS = 1000,                   /* without requests */
-    UPKEEP_PAUSE_MS = 10,             /* between two steps while idle */
-    UPKEEP_BUSY_PAUSE_MS = 200,       /* there may never be an idle second */
-    UPKEEP_EVERY_MS = 60 * 1000,
-    FULL_MS = 3000, /* at least, before a full disk is tried again */
+    /* Written beforehand: also the group that goes beyond the limit, unless it is of large bodies. */
+    WAL_BYTES_READY = WAL_BYTES_MAX + 1024 * 1024,
+    IDLE_MS = 1000,                /* without requests */
+    UPKEEP_PAUSE_MS = 10,          /* between two steps while idle */
+    UPKEEP_BUSY_PAUSE_MS = 200,    /* there may never be an idle second */
+    UPKEEP_EVERY_MS = 3600 * 1000, /* for what has become old enough, while nobody asks */
+    FULL_MS = 3000,                /* at least, before a full disk is tried again */
 };
 
 /* The log grows by at most one group beyond its limit; bodies take up to twice their size. */
@@ -160,16 +162,19 @@ static void on_drained(void *ctx)
 {
     struct spool *spool = ctx;
     struct spool_request *members[GROUP_REQUESTS_MAX];
+    bool has_others = false; /* than our own upkeep */
 
     while (!STAILQ_EMPTY(&spool->arrivals)) {
         size_t count = take_group(spool, members);
         group_run(&spool->store, &spool->ballast, members, count);
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
+            has_others = has_others || members[i] != &spool->upkeep.request;
             answer(spool, members[i]);
+        }
         if (database_wal_bytes(&spool->store.database) > WAL_BYTES_MAX)
-            group_checkpoint(&spool->store, &spool->ballast, false);
+            group_checkpoint(&spool->store, &spool->ballast);
     }
-    if (spool->timer != NULL && !spool->is_upkeep_running &&
+    if (has_others && spool->timer != NULL && !spool->is_upkeep_running &&
         spool->timer_at_ms > clock_monotonic_ms() + IDLE_MS)
         timer_set(spool, IDLE_MS);
 }
@@ -193,22 +198,34 @@ static void ballast_try(struct spool *spool)
         log_line(LOG_LEVEL_ERROR, "disk-full", "%s; new mail is refused", err.text);
 }
 
+static bool log_extend(struct spool *spool)
+{
+    return ballast_is_far(&spool->ballast, WAL_BYTES_READY) &&
+           database_log_extend(&spool->store.database, WAL_BYTES_READY);
+}
+
+/* After one step of upkeep. The next burst shall find the log at its beginning, and its space written. */
+static int64_t upkeep_pause_ms(struct spool *spool, bool has_more)
+{
+    if (!is_idle(spool))
+        return has_more ? UPKEEP_BUSY_PAUSE_MS : IDLE_MS;
+    if (has_more)
+        return UPKEEP_PAUSE_MS;
+    if (spool->store.database.wal_pages > 0)
+        group_checkpoint(&spool->store, &spool->ballast);
+    if (log_extend(spool))
+        return UPKEEP_PAUSE_MS;
+    return spool->store.is_full ? IDLE_MS : UPKEEP_EVERY_MS;
+}
+
 static void on_upkeep_done(struct spool_request *request)
 {
     struct spool *spool = request->spool;
     bool has_more = request->is_ok && spool->upkeep.has_more;
 
     spool->is_upkeep_running = false;
-    if (spool->timer == NULL)
-        return;
-    if (has_more) {
-        timer_set(spool, is_idle(spool) ? UPKEEP_PAUSE_MS : UPKEEP_BUSY_PAUSE_MS);
-        return;
-    }
-    bool is_quiet = is_idle(spool);
-    if (is_quiet && spool->store.database.wal_pages > 0)
-        group_checkpoint(&spool->store, &spool->ballast, true);
-    timer_set(spool, is_quiet && !spool->store.is_full ? UPKEEP_EVERY_MS : IDLE_MS);
+    if (spool->timer != NULL)
+        timer_set(spool, upkeep_pause_ms(spool, has_more));
 }
 
 static void post(struct spool *spool, struct spool_request *request, enum operation operation)

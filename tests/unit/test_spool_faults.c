@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,15 +145,22 @@ static void test_bad_member(void **state)
     spool_outcome_free(bad);
 }
 
+/* A small commit is one write, in its sync; the pieces of a large one are written before. */
 static const struct {
     const char *name;
+    size_t body_len;
     struct fault fault;
 } full_disks[] = {
-    { "log full", { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_FULL, ENOSPC } },
-    { "log full late", { FAULT_WRITE, FAULT_WAL, 3, false, SQLITE_FULL, ENOSPC } },
-    { "quota", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EDQUOT } },
-    { "read-only", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EROFS } },
-    { "file too large", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EFBIG } },
+    { "log full", 10, { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_FULL, ENOSPC } },
+    { "log full early",
+      SPOOL_CHUNK_BYTES,
+      { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_FULL, ENOSPC } },
+    { "log full late",
+      SPOOL_CHUNK_BYTES,
+      { FAULT_WRITE, FAULT_WAL, 3, false, SQLITE_FULL, ENOSPC } },
+    { "quota", 10, { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_IOERR_WRITE, EDQUOT } },
+    { "read-only", 10, { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_IOERR_WRITE, EROFS } },
+    { "file too large", 10, { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_IOERR_WRITE, EFBIG } },
 };
 
 /* New mail is refused, the outcome of old mail is recorded in what the ballast leaves. */
@@ -163,7 +172,7 @@ static void test_full_once(void **state)
         size_t before = messages(fixture);
         int64_t key = accept_one(fixture);
         struct spool_submit *first = hold_thread(fixture); /* two more */
-        struct spool_submit *submit = message_new(fixture, 1, "relay", 10);
+        struct spool_submit *submit = message_new(fixture, 1, "relay", full_disks[i].body_len);
         struct spool_outcome *outcome = outcome_new(key, 0, RECIPIENT_DELIVERED);
         struct spool_summary *summary = spool_summary_new();
         fault_vfs_plan(&full_disks[i].fault);
@@ -245,6 +254,63 @@ static void test_full_at_checkpoint(void **state)
     spool_submit_free(first);
 }
 
+static int64_t log_size(const struct fixture *fixture)
+{
+    AUTO_FREE char *path = fixture_path(fixture, "spool.db-wal");
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* Until it has been idle for a while and has checkpointed: asking would keep it busy. */
+static void wait_for_rest(unsigned checkpoints_before)
+{
+    while (fault_vfs_calls(FAULT_SYNC, FAULT_MAIN) == checkpoints_before)
+        (void)poll(NULL, 0, 5);
+}
+
+/* When it has rested, the log stands at its beginning, in space that was written before: no commit makes it longer. */
+static void test_rest(void **state)
+{
+    enum { LOG_BYTES = 17 * 1024 * 1024 };
+    struct fixture *fixture = *state;
+    unsigned checkpoints = fault_vfs_calls(FAULT_SYNC, FAULT_MAIN);
+
+    (void)accept_one(fixture);
+    wait_for_rest(checkpoints);
+    while (log_size(fixture) < LOG_BYTES)
+        (void)poll(NULL, 0, 5);
+    (void)accept_one(fixture); /* begins the log */
+    unsigned writes = fault_vfs_calls(FAULT_WRITE, FAULT_WAL);
+    unsigned syncs = wal_syncs();
+    for (int i = 0; i < 20; i++)
+        (void)accept_one(fixture);
+    assert_int_equal(fault_vfs_calls(FAULT_WRITE, FAULT_WAL) - writes, 20);
+    assert_int_equal(wal_syncs() - syncs, 20);
+    assert_int_equal(log_size(fixture), LOG_BYTES);
+    fixture_stop(fixture);
+    AUTO_FREE char *path = fixture_path(fixture, "spool.db-wal");
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
+/* Where there is no room for that, nothing is wrong. */
+static void test_rest_without_room(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned checkpoints = fault_vfs_calls(FAULT_SYNC, FAULT_MAIN);
+    unsigned writes = fault_vfs_calls(FAULT_WRITE, FAULT_WAL);
+
+    (void)accept_one(fixture);
+    fault_vfs_disk(fixture->directory, fault_vfs_disk_used(fixture->directory) + 100 * 1024);
+    wait_for_rest(checkpoints);
+    while (fault_vfs_calls(FAULT_WRITE, FAULT_WAL) - writes < 3) /* header, commit, zeroes */
+        (void)poll(NULL, 0, 5);
+    assert_true(log_size(fixture) < 1024 * 1024);
+    (void)accept_one(fixture);
+    assert_int_equal(messages(fixture), 2);
+}
+
 /* A full disk must not keep the daemon from starting: the queue could not even be delivered. */
 static void test_start_when_full(void **state)
 {
@@ -294,7 +360,7 @@ static const struct {
 } broken_disks[] = {
     { "sync of the log", { FAULT_SYNC, FAULT_WAL, 1, false, SQLITE_IOERR_FSYNC, EIO } },
     { "sync, no space", { FAULT_SYNC, FAULT_WAL, 1, false, SQLITE_IOERR_FSYNC, ENOSPC } },
-    { "write to the log", { FAULT_WRITE, FAULT_WAL, 2, false, SQLITE_IOERR_WRITE, EIO } },
+    { "write to the log", { FAULT_WRITE, FAULT_WAL, 1, false, SQLITE_IOERR_WRITE, EIO } },
 };
 
 /* The commit may or may not have happened: nobody is answered, the process ends, the next one finds all that was
@@ -389,6 +455,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_for_good, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_at_checkpoint, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rest_without_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_when_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test(test_unknown_commit),
