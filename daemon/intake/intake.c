@@ -11,12 +11,14 @@
 #include "cleanup.h"
 #include "error.h"
 #include "invariant.h"
+#include "units.h"
 #include "xalloc.h"
 
 #include "clock.h"
 #include "config.h"
 #include "listener.h"
 #include "log.h"
+#include "spool.h"
 
 #include "access.h"
 #include "dialogue.h"
@@ -133,6 +135,33 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void log_accepted(const struct spool_submit *request)
+{
+    char recipients[UNITS_TEXT_SIZE];
+    char size[UNITS_TEXT_SIZE];
+
+    log_event(LOG_LEVEL_INFO, request->id, "accepted", "sender", request->sender, "recipients",
+              units_format_count(recipients, request->recipient_count), "size",
+              units_format_count(size, (uint64_t)request->size_bytes), "user", request->user, "tag",
+              request->tag, NULL);
+}
+
+/* Of what was accepted all clients know by now: the log and the dispatcher are next. */
+static void on_announce(evutil_socket_t fd, short what, void *arg)
+{
+    struct intake_shared *shared = &((struct intake *)arg)->shared;
+
+    (void)fd;
+    (void)what;
+    while (!STAILQ_EMPTY(&shared->accepted)) {
+        struct spool_submit *message = (struct spool_submit *)STAILQ_FIRST(&shared->accepted);
+        STAILQ_REMOVE_HEAD(&shared->accepted, link);
+        log_accepted(message);
+        shared->options.accepted(message, shared->options.ctx);
+        spool_submit_free(message);
+    }
+}
+
 /* Safe against the current session leaving the list, which is all that a session can do to it. */
 static void for_each_session(struct intake *intake,
                              void (*visit)(struct dialogue *dialogue, const struct intake *intake))
@@ -167,8 +196,10 @@ static bool start_housekeeping(struct intake *intake)
     struct event_base *base = intake->shared.options.base;
 
     intake->shared.reaper = event_new(base, -1, 0, on_reap, intake);
+    intake->shared.announcer = event_new(base, -1, 0, on_announce, intake);
     intake->sweeper = event_new(base, -1, 0, on_sweep, intake);
-    return intake->shared.reaper != NULL && intake->sweeper != NULL;
+    return intake->shared.reaper != NULL && intake->shared.announcer != NULL &&
+           intake->sweeper != NULL;
 }
 
 /* --- Life --- */
@@ -183,6 +214,7 @@ struct intake *intake_start(const struct intake_options *options, struct error *
     shared->options.config = NULL;
     TAILQ_INIT(&shared->sessions);
     TAILQ_INIT(&shared->finished);
+    STAILQ_INIT(&shared->accepted);
     budget_init(&shared->budget);
     shared->users = users_new(options->resolver, options->mailbox);
     set_config(intake, options->config);
@@ -216,7 +248,8 @@ void intake_stop(struct intake *intake)
 
 bool intake_is_idle(const struct intake *intake)
 {
-    return intake->shared.counts.sessions == 0 && intake->shared.submission_count == 0;
+    return intake->shared.counts.sessions == 0 && intake->shared.submission_count == 0 &&
+           STAILQ_EMPTY(&intake->shared.accepted);
 }
 
 void intake_free(struct intake *intake)
@@ -228,6 +261,8 @@ void intake_free(struct intake *intake)
     listener_close(intake->listener);
     if (intake->sweeper != NULL)
         event_free(intake->sweeper);
+    if (intake->shared.announcer != NULL)
+        event_free(intake->shared.announcer);
     if (intake->shared.reaper != NULL)
         event_free(intake->shared.reaper);
     users_free(intake->shared.users);

@@ -23,7 +23,7 @@ struct resolver;
 struct spool;
 struct spool_submit;
 
-/* A message has been committed. submit is lent for the call; its blobs may be referenced. */
+/* A message has been committed, and its client knows. submit is lent for the call; its blobs may be referenced. */
 typedef void intake_accepted_fn(const struct spool_submit *submit, void *ctx);
 
 struct intake_options {

@@ -6,6 +6,8 @@
 
 #include "intake.h"
 
+#include "mailbox.h"
+
 #include "budget.h"
 
 struct dialogue;
@@ -23,5 +25,7 @@ struct intake_shared {
     TAILQ_HEAD(, dialogue) sessions;
     TAILQ_HEAD(, dialogue) finished; /* freed by the reaper, outside of their own callbacks */
     struct event *reaper;
+    STAILQ_HEAD(, mail) accepted; /* spool_submit: answered, not announced yet */
+    struct event *announcer;
     char read_buffer[SHARED_READ_BYTES]; /* filled and used within one callback */
 };

@@ -7,6 +7,7 @@
    The last request is not posted before the chunks are stored: a message must not be complete without one of them. */
 #include "submission.h"
 
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,6 @@
 #include "escape.h"
 #include "invariant.h"
 #include "strbuf.h"
-#include "units.h"
 #include "xalloc.h"
 
 #include "clock.h"
@@ -325,17 +325,6 @@ bool submission_is_complete(const struct submission *submission)
 
 /* --- The end --- */
 
-static void log_accepted(const struct spool_submit *request)
-{
-    char recipients[UNITS_TEXT_SIZE];
-    char size[UNITS_TEXT_SIZE];
-
-    log_event(LOG_LEVEL_INFO, request->id, "accepted", "sender", request->sender, "recipients",
-              units_format_count(recipients, request->recipient_count), "size",
-              units_format_count(size, (uint64_t)request->size_bytes), "user", request->user, "tag",
-              request->tag, NULL);
-}
-
 /* Says how it ended, to the session if it is still there. */
 static void finish(struct submission *submission)
 {
@@ -349,6 +338,13 @@ static void finish(struct submission *submission)
     submission_free(submission);
 }
 
+/* The answers to a whole group come together: all clients of it hear their 250 before the log and the dispatcher do. */
+static void announce_later(struct intake_shared *shared, struct spool_submit *message)
+{
+    STAILQ_INSERT_TAIL(&shared->accepted, &message->request.mail, link);
+    event_active(shared->announcer, 0, 0);
+}
+
 static void on_submitted(struct spool_request *request)
 {
     struct spool_submit *message = (struct spool_submit *)request;
@@ -360,12 +356,11 @@ static void on_submitted(struct spool_request *request)
     submission->unanswered_count--;
     if (request->is_ok) {
         shared->counts.accepted++;
-        log_accepted(message);
-        shared->options.accepted(message, shared->options.ctx);
+        announce_later(shared, message);
     } else {
         refuse_for(submission, &request->error);
+        spool_submit_free(message);
     }
-    spool_submit_free(message);
     finish(submission);
     budget_give_back(&shared->budget, user, len);
     user_unref(user);

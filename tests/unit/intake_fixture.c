@@ -200,6 +200,8 @@ static void on_accepted(const struct spool_submit *submit, void *ctx)
     struct fixture *fixture = ctx;
     struct accepted_message *last = &fixture->last;
 
+    if (fixture->accepted_hook != NULL)
+        fixture->accepted_hook(fixture->accepted_ctx);
     forget_last(fixture);
     fixture->accepted_count++;
     (void)snprintf(last->id, sizeof last->id, "%s", submit->id);
@@ -268,6 +270,9 @@ void fixture_open(struct fixture *fixture, const char *config, int64_t idle_ms)
     (void)event_add(fixture->guard, &(struct timeval){ .tv_usec = 100 * 1000 });
     fixture->mailbox = mailbox_new(fixture->base, NULL, NULL);
     assert_non_null(fixture->mailbox);
+    fixture->aside_base = event_base_new();
+    fixture->aside_mailbox = mailbox_new(fixture->aside_base, NULL, NULL);
+    assert_non_null(fixture->aside_mailbox);
     fixture->spool = spool_start(fixture->config->state_directory, &err);
     if (fixture->spool == NULL)
         fail_msg("%s", err.text);
@@ -335,6 +340,8 @@ void fixture_close(struct fixture *fixture)
     resolver_stop(fixture->resolver, 1000);
     spool_stop(fixture->spool);
     mailbox_free(fixture->mailbox);
+    mailbox_free(fixture->aside_mailbox);
+    event_base_free(fixture->aside_base);
     event_free(fixture->guard);
     event_base_free(fixture->base);
     config_unref(fixture->config);
@@ -372,6 +379,21 @@ uint64_t fixture_stored_count(struct fixture *fixture)
     uint64_t count = summary->accepted_total;
     spool_summary_free(summary);
     return count;
+}
+
+/* Answers keep the order of questions. */
+void fixture_await_spool(struct fixture *fixture)
+{
+    struct spool_summary *summary = spool_summary_new();
+    bool is_done = false;
+
+    summary->request.reply_to = fixture->aside_mailbox;
+    summary->request.done = on_answer;
+    summary->request.ctx = &is_done;
+    spool_summary_read(fixture->spool, summary);
+    while (!is_done)
+        (void)event_base_loop(fixture->aside_base, EVLOOP_ONCE);
+    spool_summary_free(summary);
 }
 
 char *fixture_read_body(struct fixture *fixture, const struct accepted_message *message,

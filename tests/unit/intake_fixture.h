@@ -33,6 +33,8 @@ struct fixture {
     struct event_base *base;
     struct event *guard; /* makes the loop turn, so that deadlines are looked at */
     struct mailbox *mailbox;
+    struct event_base *aside_base; /* for fixture_await_spool() */
+    struct mailbox *aside_mailbox;
     struct spool *spool;
     struct resolver *resolver;
     const struct config *config;
@@ -40,6 +42,8 @@ struct fixture {
     unsigned warnings_before;
     unsigned warnings_expected; /* more of them in the log fail the test */
     size_t accepted_count;
+    void (*accepted_hook)(void *ctx); /* runs before a message that was accepted is counted */
+    void *accepted_ctx;
     struct accepted_message last;
 };
 
@@ -67,6 +71,8 @@ void fixture_fail_next(enum fixture_fault fault, unsigned count, int error_code)
 void fixture_hold_spool(void);
 size_t fixture_held_count(void);
 void fixture_release_spool(void);
+/* Waits, without a turn of the loop, until the spool has answered what has reached it so far. */
+void fixture_await_spool(struct fixture *fixture);
 /* Likewise for questions about users. */
 void fixture_hold_resolver(void);
 void fixture_release_resolver(void);

@@ -85,6 +85,55 @@ static void test_commands_wait_for_the_spool(void **state)
     fixture_close(&fixture);
 }
 
+enum { CROWD = 5 };
+
+struct crowd {
+    struct client clients[CROWD];
+    unsigned announcements;
+    unsigned replies; /* that lay in the clients' sockets at the first of them */
+};
+
+static void on_announced(void *ctx)
+{
+    struct crowd *crowd = ctx;
+    char text[128];
+
+    if (crowd->announcements++ > 0)
+        return;
+    for (size_t i = 0; i < CROWD; i++) {
+        ssize_t n = recv(crowd->clients[i].fd, text, sizeof text - 1, MSG_PEEK | MSG_DONTWAIT);
+        text[n > 0 ? n : 0] = '\0';
+        crowd->replies += strncmp(text, "250 2.0.0 queued as ", 20) == 0;
+    }
+}
+
+/* Answers that come together are all passed on before the dispatcher hears of any. */
+static void test_replies_come_first(void **state)
+{
+    struct fixture fixture;
+    struct crowd crowd = { 0 };
+
+    (void)state;
+    fixture_open(&fixture, "", 0);
+    fixture.accepted_hook = on_announced;
+    fixture.accepted_ctx = &crowd;
+    fixture_hold_spool();
+    for (size_t i = 0; i < CROWD; i++) {
+        client_open(&crowd.clients[i], &fixture);
+        client_send_text(&crowd.clients[i], BEGIN TEXT ".\r\n");
+        client_await(&crowd.clients[i], BEGUN);
+    }
+    fixture_release_spool();
+    fixture_await_spool(&fixture);
+    for (size_t i = 0; i < CROWD; i++)
+        client_await(&crowd.clients[i], QUEUED);
+    assert_int_equal(crowd.announcements, CROWD);
+    assert_int_equal(crowd.replies, CROWD);
+    for (size_t i = 0; i < CROWD; i++)
+        client_close(&crowd.clients[i]);
+    fixture_close(&fixture);
+}
+
 /* The client is gone before the answer: the message is accepted all the same. */
 static void test_client_gone_before_the_answer(void **state)
 {
@@ -372,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spool_failures),
         cmocka_unit_test(test_commands_wait_for_the_spool),
+        cmocka_unit_test(test_replies_come_first),
         cmocka_unit_test(test_client_gone_before_the_answer),
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_gone_while_held_back),
