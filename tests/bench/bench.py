@@ -49,6 +49,7 @@ class Bench:
         self.folder.mkdir(parents=True)
         self.records = []
         self.absent = {}
+        self.seconds = collections.Counter()    # by measure
         self.versions = {"SQLite": sqlite_version()}
         self.kinds = {kind.name: kind for kind in self.present(options.only)}
         self.folders = 0
@@ -115,10 +116,12 @@ class Bench:
             for name, module in modules.items():
                 if number >= rounds[name]:
                     continue
+                begin = time.monotonic()
                 try:
                     module.run(self, number)
                 except FAILURES as error:
                     self.complain(name, "measure", error)
+                self.seconds[name] += time.monotonic() - begin
 
     def done(self):
         """The spools go only now."""
@@ -226,6 +229,7 @@ def measure(options):
     result = {
         "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(time.time() - began, 1),
+        "seconds_by_measure": {name: round(seconds, 1) for name, seconds in bench.seconds.items()},
         "machine": machine(TOP),
         "versions": {name: version for name, version in bench.versions.items() if version},
         "full": options.full and not options.messages,

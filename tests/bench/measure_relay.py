@@ -12,9 +12,10 @@ MEASURES = (
     Measure("relay", "loaded_kib", "peak memory KiB", 0),
 )
 ROUNDS_QUICK, ROUNDS_FULL = 3, 5
+REUSED = 100   # messages per connection
 QUICK = [Cell(10, 1), Cell(100, 1)]
-FULL = [Cell(clients, per_session) for clients in (10, 100) for per_session in (1, 100)]
-OWN_QUICK, OWN_FULL = 4000, 20000
+FULL = [Cell(clients, per_session) for clients in (10, 100) for per_session in (1, REUSED)]
+OWN_QUICK, OWN_FULL = 3000, 20000
 LIMIT_S = 120
 
 # clients, of Postfix as installed, of Postfix tuned
@@ -24,7 +25,7 @@ CEILING_MARGIN = 1.5
 
 def goals():
     for clients, *factors in AIMS:
-        for per_session in (1, 100):
+        for per_session in (1, REUSED):
             case = {"clients": clients, "per_session": per_session}
             where = f"accept and deliver, {clients} clients, {'one' if per_session == 1 else per_session} per connection"
             for rival, factor in zip(("postfix", "postfix-tuned"), factors):
@@ -52,11 +53,12 @@ def run(bench, number):
 
 
 def ceiling(bench, cell, number):
-    """The load straight into the sink, over TCP as from outboxd."""
+    """The load straight into the sink over TCP and reused connections, as it comes from outboxd. What the load does
+    on connections of its own over a Unix socket is a figure of acceptance."""
     messages = bench.messages or OWN_QUICK
     sink = bench.new_sink(messages)
     try:
-        result = bench.load(sink, cell, messages, LIMIT_S * 1000)
+        result = bench.load(sink, Cell(cell.clients, REUSED), messages, LIMIT_S * 1000)
     finally:
         sink.stop()
     bench.record(test="relay", subject=CEILING, round=number, **cell._asdict(), **result)

@@ -83,7 +83,7 @@ class EximPeer(Subject):
             "in the first round only, with fewer messages; its processor time lacks children that it does not wait for")
     relays = True
     relay_rounds_max = 1
-    relay_messages = (200, 1000)
+    relay_messages = (100, 1000)
 
     def __init__(self, bindir, peers_folder):
         super().__init__(bindir, peers_folder)
