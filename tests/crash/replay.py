@@ -1,7 +1,8 @@
 """Rebuilds, for cut points of a log of crashrec.c, what a power cut could have left on the disk, and checks it.
 
 Images of a cut point: `strict` (no write survives that was not synced), `all` (every one does), `prefix` (a random
-prefix of the unsynced writes of each file) and `torn` (each unsynced write kept, dropped, or kept per sector).
+prefix of the unsynced writes of each file, the last of them in part) and `torn` (each unsynced write kept, dropped, or
+kept per sector).
 
 The model: no write moves across a sync; fsync of a new file persists its name (ext4); names made, changed or removed
 since the directory was synced are back in `strict` and as programs saw them in the others; the disk honours flushes.
@@ -63,20 +64,39 @@ def with_early_replies(events):
     return result
 
 
+class Content:
+    """The bytes of a file. Zeroes at its end are only counted: a log that was written beforehand has millions of them."""
+
+    def __init__(self, data=b"", size=0):
+        self.data, self.size = bytearray(data), size
+
+    def copy(self):
+        return Content(self.data, self.size)
+
+    def write(self, offset, data):
+        self.size = max(self.size, offset + len(data))
+        if offset >= len(self.data) and data.count(0) == len(data):
+            return
+        self.data.extend(bytes(max(0, offset - len(self.data))))
+        self.data[offset:offset + len(data)] = data
+
+    def truncate(self, size):
+        self.size = size
+        del self.data[size:]
+
+
 class File:
     def __init__(self):
-        self.durable = bytearray()
+        self.durable = Content()
         self.pending = []
 
 
 def apply(content, change):
     kind, offset, data = change
-    if len(content) < offset:
-        content.extend(bytes(offset - len(content)))
     if kind == "W":
-        content[offset:offset + len(data)] = data
+        content.write(offset, data)
     else:
-        del content[offset:]
+        content.truncate(offset)
 
 
 class Disk:
@@ -123,15 +143,23 @@ class Disk:
         for name, file in names.items():
             if name.endswith("-shm"):
                 continue
-            content = bytearray(file.durable)
+            content = file.durable.copy()
             count = {"strict": 0, "prefix": chance.randint(0, len(file.pending))}.get(mode, len(file.pending))
             for change in file.pending[:count]:
                 if mode == "torn":
                     tear(content, change, chance)
                 else:
                     apply(content, change)
-            result[name] = bytes(content)
+            if mode == "prefix" and count < len(file.pending):
+                apply_start(content, file.pending[count], chance)
+            result[name] = content
         return result
+
+
+def apply_start(content, change, chance):
+    kind, offset, data = change
+    if kind == "W":
+        apply(content, ("W", offset, data[:chance.randrange(0, len(data) + 1, SECTOR)]))
 
 
 def tear(content, change, chance):
@@ -165,7 +193,8 @@ def write_image(folder, files):
     os.makedirs(folder, mode=0o700)
     for name, content in files.items():
         with open(os.path.join(folder, name), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(content)
+            file.write(content.data)
+            file.truncate(content.size)
 
 
 class Result:

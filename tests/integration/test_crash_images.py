@@ -16,6 +16,8 @@ from ledger import Ledger, SIZES_MOSTLY_SMALL, Submitter  # noqa: E402
 
 MESSAGES = 100
 SUBMITTERS = 4
+LOG_BYTES = 16 << 20    # at least, once the spool has been idle
+LOG_MAGIC = b"\x37\x7f\x06"
 RESTARTED_IMAGES = 5
 TRIALS = int(os.environ.get("OUTBOX_CRASH_TRIALS", "1"))
 SHARE = float(os.environ.get("OUTBOX_CRASH_SHARE", "0.05"))
@@ -33,8 +35,9 @@ class CrashImages(OutboxTest):
         self.addCleanup(memory.cleanup)
         self.scratch = pathlib.Path(memory.name) / "image"
 
-    def record(self, **more):
-        """The events of an outboxd that accepts and delivers MESSAGES messages and is then stopped."""
+    def record(self, rests=0, **more):
+        """The events of an outboxd that accepts and delivers MESSAGES messages, with as many rests between, and is then
+        stopped."""
         log = self.folder / "crashrec.log"
         outbox = self.make_outbox(self.smarthost, environment={
             "LD_PRELOAD": self.recorder, "CRASHREC_DIR": str(self.folder / f"o{len(self.outboxes)}/state"),
@@ -42,19 +45,15 @@ class CrashImages(OutboxTest):
             # The recorder stands before a sanitizer's library, which is harmless and would be refused.
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0", **more})
         outbox.start()
-        ledger = Ledger(SIZES_MOSTLY_SMALL)
-        submitters = [Submitter(outbox, ledger) for _ in range(SUBMITTERS)]
-        for submitter in submitters:
-            submitter.start()
-        try:
-            wait_until(lambda: len(ledger.acknowledged()) >= MESSAGES, f"{MESSAGES} acknowledged")
-        finally:
-            ledger.is_over.set()
-            for submitter in submitters:
-                submitter.join()
         outbox.environment = {name: value for name, value in outbox.environment.items()
                               if not name.startswith(("LD_PRELOAD", "CRASHREC"))}   # not for the clients
-        outbox.wait_empty()
+        ledger = Ledger(SIZES_MOSTLY_SMALL)
+        for part in range(1, rests + 2):
+            written = (outbox.state / replay.DATABASE).stat().st_mtime_ns
+            self.load(outbox, ledger, MESSAGES * part // (rests + 1))
+            outbox.wait_empty()
+            if part <= rests:
+                self.rest(outbox.state, written)
         outbox.stop()
         self.assertTrue(log.exists(), "the recorder was not loaded")
         events = replay.read_log(log)
@@ -62,9 +61,29 @@ class CrashImages(OutboxTest):
                          set(ledger.acknowledged().values()))
         return events
 
+    def load(self, outbox, ledger, count):
+        ledger.is_over.clear()
+        submitters = [Submitter(outbox, ledger) for _ in range(SUBMITTERS)]
+        for submitter in submitters:
+            submitter.start()
+        try:
+            wait_until(lambda: len(ledger.acknowledged()) >= count, f"{count} acknowledged")
+        finally:
+            ledger.is_over.set()
+            for submitter in submitters:
+                submitter.join()
+
+    def rest(self, state, written):
+        """Until the spool has been idle: the log begins anew, before what it held and zeroes."""
+        database, log = state / replay.DATABASE, state / f"{replay.DATABASE}-wal"
+        wait_until(lambda: database.stat().st_mtime_ns > written and log.stat().st_size >= LOG_BYTES, "a rest")
+
     def test_no_image_loses_an_acknowledged_message(self):
-        events = self.record()
-        self.assertTrue(any(kind == "S" and name == replay.DATABASE + "-wal" for kind, name, _, _ in events))
+        events = self.record(rests=1)
+        log = replay.DATABASE + "-wal"
+        self.assertTrue(any(kind == "S" and name == log for kind, name, _, _ in events))
+        self.assertGreater(sum(kind == "W" and name == log and offset == 0 and data.startswith(LOG_MAGIC)
+                               for kind, name, offset, data in events), 1)
         seed = random.randrange(1 << 32)
         kept = []
 
