@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -136,11 +135,14 @@ bool auth_respond(struct auth_exchange *exchange, struct strbuf *line)
 
 static bool is_hex_of_in(const char *secret, const char *text)
 {
+    static const char digits[] = "0123456789abcdef";
     size_t len = strlen(secret);
     char *hex = xcalloc(len, 2 + 1);
 
-    for (size_t i = 0; i < len; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", (unsigned)(unsigned char)secret[i]);
+    for (size_t i = 0; i < len; i++) {
+        hex[2 * i] = digits[(unsigned char)secret[i] >> 4];
+        hex[2 * i + 1] = digits[(unsigned char)secret[i] & 15];
+    }
     bool is_in = strcasestr(text, hex) != NULL;
     wipe_and_free(hex);
     return is_in;
@@ -181,6 +183,8 @@ static int hex_value(char c)
 /* As it stands in a URL, with as many of its bytes in per cent as the writer liked. */
 static bool is_percent_of_in(const char *secret, const char *text)
 {
+    if (strchr(text, '%') == NULL)
+        return false;
     char *plain = xcalloc(strlen(text) + 1, 1);
     size_t len = 0;
 

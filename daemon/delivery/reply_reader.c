@@ -105,14 +105,45 @@ static enum reply_status on_byte(struct reply_reader *reader, char byte)
     return REPLY_MORE;
 }
 
+static size_t run_before(const char *bytes, size_t len, char byte)
+{
+    const char *found = memchr(bytes, byte, len);
+
+    return found != NULL ? (size_t)(found - bytes) : len;
+}
+
+/* Takes at once what may stand behind the code of a line, as far as the limits allow. */
+static size_t take_text(struct reply_reader *reader, const char *bytes, size_t len)
+{
+    size_t line_room = sizeof reader->line - 1 - reader->line_len;
+    size_t total_room = REPLY_TOTAL_MAX - reader->total_bytes;
+
+    if (reader->line_len < 4 || reader->line[reader->line_len - 1] == '\r')
+        return 0;
+    if (len > line_room)
+        len = line_room;
+    if (len > total_room)
+        len = total_room;
+    len = run_before(bytes, len, '\r');
+    len = run_before(bytes, len, '\n');
+    len = run_before(bytes, len, '\0');
+    (void)memcpy(reader->line + reader->line_len, bytes, len);
+    reader->line_len += len;
+    reader->total_bytes += len;
+    return len;
+}
+
 enum reply_status reply_reader_feed(struct reply_reader *reader, const char *bytes, size_t len,
                                     size_t *ret_used)
 {
     enum reply_status status = REPLY_MORE;
     size_t used = 0;
 
-    while (used < len && status == REPLY_MORE)
-        status = on_byte(reader, bytes[used++]);
+    while (used < len && status == REPLY_MORE) {
+        used += take_text(reader, bytes + used, len - used);
+        if (used < len)
+            status = on_byte(reader, bytes[used++]);
+    }
     *ret_used = used;
     return status;
 }

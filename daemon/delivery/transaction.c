@@ -2,7 +2,6 @@
 #include "session_private.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +31,7 @@ static void mark(struct session *session, enum inflight_phase phase, enum fate f
         count++;
     }
     mark.number_count = count <= INFLIGHT_NUMBERS_MAX ? (uint16_t)count : 0;
-    (void)snprintf(mark.smarthost, sizeof mark.smarthost, "%s", order->smarthost->name);
+    (void)memccpy(mark.smarthost, order->smarthost->name, '\0', sizeof mark.smarthost - 1);
     inflight_set(session->host->inflight, order->mark, &mark);
 }
 
@@ -196,7 +195,9 @@ static void add_mail(const struct session *session, struct strbuf *commands)
 {
     const struct delivery_order *order = session->order;
 
-    strbuf_append_format(commands, "MAIL FROM:<%s>", order->sender);
+    strbuf_append_text(commands, "MAIL FROM:<");
+    strbuf_append_text(commands, order->sender);
+    strbuf_append_char(commands, '>');
     if (session->offered.has_size)
         strbuf_append_format(commands, " SIZE=%" PRId64, order->size_bytes);
     if (order->is_8bit)
@@ -208,7 +209,9 @@ static void add_mail(const struct session *session, struct strbuf *commands)
 
 static void add_rcpt(const struct session *session, size_t i, struct strbuf *commands)
 {
-    strbuf_append_format(commands, "RCPT TO:<%s>\r\n", session->order->recipients[i].address);
+    strbuf_append_text(commands, "RCPT TO:<");
+    strbuf_append_text(commands, session->order->recipients[i].address);
+    strbuf_append_text(commands, ">\r\n");
 }
 
 static const char data_command[] = "DATA\r\n";

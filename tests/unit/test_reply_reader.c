@@ -164,6 +164,31 @@ static void test_longest_line(void **state)
     free(reader);
 }
 
+/* What takes many bytes at once stops where what takes each by itself does. */
+static void test_limits_hold_within_a_piece(void **state)
+{
+    static const struct {
+        const char *first;
+        size_t used;
+    } rows[] = { { "250-", REPLY_LINE_MAX }, { "250-more\r\n", REPLY_TOTAL_MAX + 1 } };
+    enum { SIZE = REPLY_TOTAL_MAX + 100 };
+    AUTO_FREE char *bytes = xcalloc(1, SIZE);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct reply_reader *reader = NEW(struct reply_reader);
+        size_t len = strlen(rows[i].first);
+        size_t used = 0;
+        for (size_t at = 0; at < SIZE; at++)
+            bytes[at] = at < len || i > 0 ? rows[i].first[at % len] : 'x';
+        reply_reader_init(reader);
+        assert_int_equal(feed(reader, bytes, SIZE, SIZE, &used), REPLY_BAD);
+        assert_int_equal(used, rows[i].used);
+        reply_reader_done(reader);
+        free(reader);
+    }
+}
+
 /* --- Every string of up to eight bytes over the alphabet that matters --- */
 
 static const char alphabet[] = { '2', '4', '5', '0', '9', '-', ' ', '.', '\r', '\n', '\0' };
@@ -231,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_reset_begins_anew),
         cmocka_unit_test(test_endless_line_and_reply),
         cmocka_unit_test(test_longest_line),
+        cmocka_unit_test(test_limits_hold_within_a_piece),
         cmocka_unit_test(test_every_short_string),
     };
 
