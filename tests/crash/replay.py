@@ -65,7 +65,7 @@ def with_early_replies(events):
 
 
 class Content:
-    """The bytes of a file. Zeroes at its end are only counted: a log that was written beforehand has millions of them."""
+    """The bytes of a file. Zeroes at its end are only counted: a log written beforehand has millions of them."""
 
     def __init__(self, data=b"", size=0):
         self.data, self.size = bytearray(data), size
