@@ -39,7 +39,7 @@ TUNED = {
 
 class PostfixPeer(Subject):
     relays = True
-    relay_messages = (600, 5000)
+    relay_messages = (600, 4000)
     settings = {}
     # HOLD at the door: acceptance only, no queue manager at work beside it.
     paused = {"smtpd_data_restrictions": "check_sender_access static:HOLD"}
