@@ -59,7 +59,7 @@ def cpu_s(pids):
     for pid in pids:
         try:
             fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):    # it ended before it was opened, or read
             continue
         ticks += sum(int(field) for field in fields[11:15])
     return ticks / TICKS_PER_S
@@ -71,7 +71,7 @@ def memory_kib(pids, field):
     for pid in pids:
         try:
             status = pathlib.Path(f"/proc/{pid}/status").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):    # it ended before it was opened, or read
             continue
         total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:"))
     return total
