@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "cleanup.h"
 #include "invariant.h"
 
 enum { TIME_LEN = 9, RANDOM_LEN = QUEUE_ID_LEN - TIME_LEN, PLAUSIBLE_MIN = 10, PLAUSIBLE_MAX = 26 };
@@ -29,17 +30,27 @@ void queue_id_format(char ret_id[QUEUE_ID_SIZE], int64_t time_ms, uint64_t rando
     ret_id[QUEUE_ID_LEN] = '\0';
 }
 
-void queue_id_new(char ret_id[QUEUE_ID_SIZE], int64_t time_ms)
+/* Numbers are fetched for 32 ids at once, each of which is used once. */
+static uint64_t draw(void)
 {
-    uint64_t random = 0;
+    static _Thread_local uint64_t pool[32];
+    static _Thread_local size_t left;
     ssize_t got;
 
+    if (left > 0)
+        return pool[--left];
     /* Up to 256 bytes are never given in part; a signal can only come while the pool is not ready at boot. */
     do
-        got = getrandom(&random, sizeof random, 0);
+        got = getrandom(pool, sizeof pool, 0);
     while (got < 0 && errno == EINTR);
-    MUST(got == (ssize_t)sizeof random);
-    queue_id_format(ret_id, time_ms, random);
+    MUST(got == (ssize_t)sizeof pool);
+    left = COUNT_OF(pool) - 1;
+    return pool[left];
+}
+
+void queue_id_new(char ret_id[QUEUE_ID_SIZE], int64_t time_ms)
+{
+    queue_id_format(ret_id, time_ms, draw());
 }
 
 bool queue_id_is_plausible(const char *text)

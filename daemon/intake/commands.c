@@ -270,7 +270,7 @@ static const struct command {
 static const struct command *find_command(const char *verb, size_t len)
 {
     for (size_t i = 0; i < COUNT_OF(commands); i++)
-        if (strlen(commands[i].verb) == len && strncasecmp(commands[i].verb, verb, len) == 0)
+        if (strncasecmp(commands[i].verb, verb, len) == 0 && commands[i].verb[len] == '\0')
             return &commands[i];
     return NULL;
 }

@@ -8,6 +8,8 @@
 
 #include "invariant.h"
 
+enum { OUTPUT_BYTES = 256 }; /* the reply to EHLO fits in */
+
 /* Nothing is heard of it any more; the owner closes it outside of its callbacks. */
 static void give_up(struct connection *connection)
 {
@@ -114,7 +116,7 @@ bool connection_open(struct connection *connection, struct event_base *base, int
 {
     connection->fd = fd;
     strbuf_init(&connection->input);
-    strbuf_init(&connection->output);
+    strbuf_init_sized(&connection->output, OUTPUT_BYTES);
     connection->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, connection);
     connection->writable = event_new(base, fd, EV_WRITE, on_writable, connection);
     if (connection->readable != NULL && connection->writable != NULL &&

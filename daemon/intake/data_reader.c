@@ -56,13 +56,26 @@ static size_t plain_line_len(const char *bytes, size_t len)
     if (len > DATA_LINE_MAX + 2)
         len = DATA_LINE_MAX + 2;
     const char *newline = bytes[0] == '.' ? NULL : memchr(bytes, '\n', len);
-    if (newline == NULL || newline == bytes)
-        return 0;
-    const char *last = newline - 1;
-    if (memchr(bytes, '\r', (size_t)(newline - bytes)) != last ||
-        memchr(bytes, '\0', (size_t)(last - bytes)) != NULL)
+    if (newline == NULL || newline == bytes ||
+        memchr(bytes, '\r', (size_t)(newline - bytes)) != newline - 1)
         return 0;
     return (size_t)(newline - bytes) + 1;
+}
+
+static size_t plain_lines_len(const char *bytes, size_t len, uint64_t *ret_lines)
+{
+    uint64_t lines = 0;
+    size_t lines_len = 0;
+
+    while (lines_len < len) {
+        size_t line_len = plain_line_len(bytes + lines_len, len - lines_len);
+        if (line_len == 0)
+            break;
+        lines_len += line_len;
+        lines++;
+    }
+    *ret_lines = lines;
+    return lines_len;
 }
 
 /* As many plain lines as there are, in one piece. Long messages consist of them, and the states below would look at
@@ -70,21 +83,16 @@ static size_t plain_line_len(const char *bytes, size_t len)
 static size_t take_plain_lines(struct data_reader *reader, const char *bytes, size_t len,
                                struct strbuf *out)
 {
-    int64_t room = reader->size_max_bytes - reader->size_bytes;
-    size_t used = 0;
-
     if (reader->state != DATA_LINE_START || reader->fault != DATA_FAULT_NONE)
         return 0;
-    if ((int64_t)len > room)
-        len = (size_t)room;
-    while (used < len) {
-        size_t line_len = plain_line_len(bytes + used, len - used);
-        if (line_len == 0)
-            break;
-        used += line_len;
-        reader->line++;
-    }
+    int64_t room = reader->size_max_bytes - reader->size_bytes;
+    uint64_t lines = 0;
+    size_t used = plain_lines_len(bytes, (int64_t)len > room ? (size_t)room : len, &lines);
+    const char *nul = memchr(bytes, '\0', used);
+    if (nul != NULL)
+        used = plain_lines_len(bytes, (size_t)(nul - bytes), &lines);
     emit(reader, bytes, used, out);
+    reader->line += lines;
     reader->is_8bit = reader->is_8bit || !bytes_are_ascii(bytes, used);
     return used;
 }

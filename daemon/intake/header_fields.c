@@ -73,6 +73,9 @@ bool header_next_field(const char **cursor, const char *end, struct header_field
 
 bool header_field_is(const struct header_field *field, const char *name)
 {
+    /* Most fields are settled by their first letter. */
+    if (((field->name[0] ^ name[0]) & ~0x20) != 0)
+        return false;
     return strlen(name) == field->name_len && strncasecmp(field->name, name, field->name_len) == 0;
 }
 

@@ -15,6 +15,8 @@
 #include "header_fields.h"
 #include "refusal.h"
 
+enum { ADDED_BYTES = 512 }; /* mostly enough for the fields added */
+
 enum header_kind {
     HEADER_DATE,
     HEADER_MESSAGE_ID,
@@ -239,7 +241,7 @@ bool header_pass(const struct header_input *input, struct header_result *ret_res
     struct header_result result = { .is_from_readable = true };
     struct pass pass = { .input = input, .result = &result, .refusal = refusal };
 
-    strbuf_init(&result.header);
+    strbuf_init_sized(&result.header, input->len + ADDED_BYTES + input->room);
     append_received(input, &result.header);
     if (!walk_fields(&pass)) {
         header_result_done(&result);

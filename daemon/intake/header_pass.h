@@ -30,6 +30,7 @@ struct header_input {
     uid_t uid;
     const char *sender; /* of the envelope, complete; "" is the null sender */
     int64_t now_s;
+    size_t room; /* for what the caller appends to the new header: kept free behind it */
 };
 
 struct header_result {

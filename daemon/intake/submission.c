@@ -166,6 +166,7 @@ static bool pass_header(struct submission *submission, size_t header_len, size_t
         .uid = options->user->uid,
         .sender = submission->envelope.sender,
         .now_s = submission->accepted_at_ms / 1000,
+        .room = bytes->len - header_len,
     };
     if (!check_header_8bit(submission, header_len) ||
         !header_pass(&input, &submission->header, &submission->refusal) || !check_from(submission))
