@@ -103,6 +103,8 @@ class Log:
         end = offset + len(data)
         self.image.extend(bytes(max(end - len(self.image), 0)))
         self.image[offset:end] = data
+        if end - offset > self.frame_bytes() and not any(data):
+            return    # room for later frames
         while offset < end and end > WAL_HEADER_BYTES:
             frame = max(offset - WAL_HEADER_BYTES, 0) // self.frame_bytes()
             next_offset = min(end, WAL_HEADER_BYTES + (frame + 1) * self.frame_bytes())

@@ -49,6 +49,8 @@ SYNC = f"{STORER} fdatasync(7{LOG}) = 0"
 STORED = [header(), *frame(0, message(0), False), *frame(1, "", True)]
 GOOD = [submit(0), *STORED, SYNC, reply()]
 
+ROOM = write(order.WAL_HEADER_BYTES, bytes(20 * FRAME_BYTES))
+
 EARLY = {
     "reply before the sync": [submit(0), *STORED, reply(), SYNC],
     "no sync at all": [submit(0), *STORED, reply()],
@@ -68,6 +70,7 @@ EARLY = {
         submit(0), *STORED[:-1], STORED[-1].replace(") = 512", " <unfinished ...>"),
         f"{STORER + 1} fdatasync(7{LOG} <unfinished ...>", f"{STORER} <... pwrite64 resumed>) = 512",
         f"{STORER + 1} <... fdatasync resumed>) = 0", reply()],
+    "page missing where there is room": [submit(0), header(), ROOM, *STORED[1:-1], SYNC, reply()],
     "another message's sync": [submit(0), submit(1, 2), *STORED, SYNC, reply(), reply(2)],
     "write to another file": [submit(0), *(line.replace(LOG, "<db>") for line in STORED), SYNC, reply()],
     "reply to nobody": [*STORED, SYNC, reply()],
@@ -82,6 +85,7 @@ IN_TIME = {
         [submit(0), *STORED, f"{STORER} fdatasync(7{LOG} <unfinished ...>", submit(1, 2),
          f"{STORER} <... fdatasync resumed>) = 0", *frame(2, message(1), True), reply(), SYNC, reply(2)], 2),
     "log begun anew": ([*GOOD, submit(1), *frame(0, message(1), True), SYNC, reply()], 2),
+    "into room made before": ([submit(0), header(), ROOM, *STORED[1:], SYNC, reply()], 1),
     "message in two reads": (
         [f'{READER} read(5<socket:[1]>, "X-Bench-Se", 10) = 10',
          f'{READER} read(5<socket:[1]>, "q: 0\\r\\n.\\r\\n", 9) = 9', *STORED, SYNC, reply()], 1),
