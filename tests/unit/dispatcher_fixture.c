@@ -43,6 +43,7 @@ int64_t __wrap_clock_monotonic_ms(void);
 static atomic_int_fast64_t clock_ms;
 static _Thread_local bool is_test_thread;
 static const struct event_base *timer_base;
+static const struct mailbox *timer_mailbox; /* its timer is left alone */
 static struct event *timer; /* the dispatcher's, while it is set */
 static int64_t timer_at_ms;
 
@@ -77,7 +78,8 @@ static int (*event_function(const char *name))(struct event *, const struct time
 /* These stand before libevent's: --wrap does not reach into shared libraries. */
 int event_add(struct event *event, const struct timeval *delay)
 {
-    if (delay == NULL || event_get_base(event) != timer_base)
+    if (delay == NULL || event_get_base(event) != timer_base ||
+        event_get_callback_arg(event) == timer_mailbox)
         return event_function("event_add")(event, delay);
     timer = event;
     timer_at_ms = atomic_load(&clock_ms) + delay->tv_sec * 1000 + delay->tv_usec / 1000;
@@ -246,6 +248,7 @@ void fixture_open(struct fixture *fixture, const char *one)
     fixture->mailbox = mailbox_new(fixture->base, NULL, NULL);
     assert_non_null(fixture->mailbox);
     timer_base = fixture->base;
+    timer_mailbox = fixture->mailbox;
     fixture_start(fixture);
 }
 
@@ -264,6 +267,7 @@ void fixture_close(struct fixture *fixture)
     mailbox_free(fixture->mailbox);
     event_free(fixture->guard);
     timer_base = NULL;
+    timer_mailbox = NULL;
     event_base_free(fixture->base);
     config_unref(fixture->config);
     (void)nftw(fixture->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
