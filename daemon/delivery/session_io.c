@@ -263,7 +263,8 @@ static void on_handshake_failed(struct session *session)
 
     if (trouble == TROUBLE_LOST)
         session_fail(session, TROUBLE_TLS_HANDSHAKE,
-                     "the smarthost closed the connection during the TLS handshake");
+                     "the smarthost closed the connection during the TLS handshake%s%s",
+                     text[0] != '\0' ? ": " : "", text);
     else if (trouble == TROUBLE_TLS_HANDSHAKE && is_implicit && tls_is_plain_peer(text))
         session_fail(session, trouble,
                      "%s: port %u does not begin with TLS: set tls = starttls (or another port)",

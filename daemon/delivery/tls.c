@@ -286,19 +286,17 @@ static enum trouble explain_certificate(long result, const char *host, char ret_
 enum trouble tls_explain(const struct tls *tls, const char *host, char ret_text[TLS_TEXT_SIZE])
 {
     long result = SSL_get_verify_result(tls->ssl);
-    const char *words = NULL;
 
     ret_text[0] = '\0';
     if (result != X509_V_OK)
         return explain_certificate(result, host, ret_text);
-    if (tls->error == 0 && tls->system_error == 0)
+    if (tls->error == 0) {
+        if (tls->system_error != 0)
+            (void)snprintf(ret_text, TLS_TEXT_SIZE, "%s", strerror(tls->system_error));
         return TROUBLE_LOST;
-    if (tls->error == 0)
-        words = strerror(tls->system_error);
-    else if (ERR_SYSTEM_ERROR(tls->error))
-        words = strerror(ERR_GET_REASON(tls->error));
-    else
-        words = words_for(ERR_GET_REASON(tls->error));
+    }
+    const char *words = ERR_SYSTEM_ERROR(tls->error) ? strerror(ERR_GET_REASON(tls->error))
+                                                     : words_for(ERR_GET_REASON(tls->error));
     if (words == NULL)
         words = ERR_reason_error_string(tls->error);
     (void)snprintf(ret_text, TLS_TEXT_SIZE, "%s", words != NULL ? words : "unknown error");

@@ -40,7 +40,7 @@ bool tls_may_have_more(const struct tls *tls);
 
 enum { TLS_TEXT_SIZE = 400 };
 /* Why the connection is over: TROUBLE_TLS_CERTIFICATE, TROUBLE_TLS_HANDSHAKE, or TROUBLE_LOST when TLS itself had
-   nothing to complain about (ret_text is "" then). */
+   nothing to complain about (ret_text is what the system says, or ""). */
 enum trouble tls_explain(const struct tls *tls, const char *host, char ret_text[TLS_TEXT_SIZE]);
 /* Whether that text says that the peer does not speak TLS at all. */
 bool tls_is_plain_peer(const char *text);

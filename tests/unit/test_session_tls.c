@@ -287,7 +287,8 @@ static const struct {
     { "220, then a reset",
       (const struct fake_row[]){
           GREETING, STARTTLS_HELLO, { "STARTTLS", "220 go\r\n", FAKE_RESET } },
-      "a@x untried; trouble tls-failed at starttls", NULL },
+      "a@x untried; trouble tls-failed at starttls",
+      "closed the connection during the TLS handshake" },
     { "injection behind the 220",
       (const struct fake_row[]){
           GREETING,
