@@ -18,7 +18,7 @@
 #include "xalloc.h"
 
 enum {
-    WAL_BYTES_MAX = 16 * 1024 * 1024, /* then a checkpoint, also under load */
+    WAL_BYTES_MAX = 8 * 1024 * 1024, /* then a checkpoint, also under load, which takes 10 ms */
     /* Written beforehand: also the group that goes beyond the limit, unless it is of large bodies. */
     WAL_BYTES_READY = WAL_BYTES_MAX + 1024 * 1024,
     IDLE_MS = 1000,                /* without requests */

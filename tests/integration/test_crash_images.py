@@ -16,7 +16,7 @@ from ledger import Ledger, SIZES_MOSTLY_SMALL, Submitter  # noqa: E402
 
 MESSAGES = 100
 SUBMITTERS = 4
-LOG_BYTES = 16 << 20    # at least, once the spool has been idle
+LOG_BYTES = 8 << 20    # at least, once the spool has been idle
 LOG_MAGIC = b"\x37\x7f\x06"
 RESTARTED_IMAGES = 5
 TRIALS = int(os.environ.get("OUTBOX_CRASH_TRIALS", "1"))

@@ -228,12 +228,12 @@ static void test_full_for_good(void **state)
    set aside must be enough for the checkpoint, or no outcome could be recorded any more. */
 static void test_full_at_checkpoint(void **state)
 {
-    enum { BEFORE = 50, MEMBERS = 32, MIB = 1024 * 1024 };
+    enum { BEFORE = 25, MEMBERS = 32, MIB = 1024 * 1024 };
     struct fixture *fixture = *state;
     struct spool_submit *members[MEMBERS];
     int64_t first_key = accept_one(fixture);
 
-    for (int i = 0; i < BEFORE; i++) /* nearly 16 MiB */
+    for (int i = 0; i < BEFORE; i++) /* nearly 8 MiB */
         assert_true(submit_one(fixture, message_new(fixture, 1, "relay", SPOOL_CHUNK_BYTES), NULL));
     struct spool_submit *first = hold_thread(fixture);
     for (size_t i = 0; i < MEMBERS; i++) { /* a group of 8 MiB */
@@ -273,7 +273,7 @@ static void wait_for_rest(unsigned checkpoints_before)
 /* When it has rested, the log stands at its beginning, in space that was written before: no commit makes it longer. */
 static void test_rest(void **state)
 {
-    enum { LOG_BYTES = 17 * 1024 * 1024 };
+    enum { LOG_BYTES = 9 * 1024 * 1024 };
     struct fixture *fixture = *state;
     unsigned checkpoints = fault_vfs_calls(FAULT_SYNC, FAULT_MAIN);
 
@@ -415,7 +415,7 @@ static void test_failed_checkpoint(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 75);
     fixture_start(&fixture);
-    assert_true(messages(&fixture) >= 50);
+    assert_true(messages(&fixture) >= 25);
     fixture_done(&fixture);
 }
 
