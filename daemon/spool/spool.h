@@ -281,7 +281,7 @@ struct spool_event {
     int64_t uid; /* who did it; -1: the daemon */
 };
 
-/* A page of at most `limit` events behind `after` (of one message when key is not 0). newest: the last ones. */
+/* A page of at most `limit` events behind `after`, of all or of one message. is_newest: of all, the last ones. */
 struct spool_log {
     struct spool_request request;
     char id[QUEUE_ID_SIZE]; /* of one message; "" for all */

@@ -90,6 +90,9 @@ struct new_event {
     int64_t uid;         /* -1: the daemon */
 };
 bool event_record(struct store *store, const struct new_event *event, struct error *err);
+/* The first event of a message: the message row remembers its number. */
+bool event_record_accepted(struct store *store, const struct spool_submit *submit,
+                           int64_t *ret_number, struct error *err);
 
 /* What decides how a recipient may change, and what it may become. */
 struct recipient {

@@ -5,8 +5,23 @@
 #include <string.h>
 
 #include "error.h"
+#include "invariant.h"
 #include "query.h"
 #include "xalloc.h"
+
+bool event_record_accepted(struct store *store, const struct spool_submit *submit,
+                           int64_t *ret_number, struct error *err)
+{
+    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_EVENT_ACCEPTED);
+
+    bind_int(query, 1, submit->accepted_at_ms);
+    bind_int(query, 2, submit->key);
+    bind_int(query, 3, submit->uid);
+    if (!query_run(&store->database, query, err))
+        return false;
+    *ret_number = sqlite3_last_insert_rowid(store->database.handle);
+    return true;
+}
 
 bool event_record(struct store *store, const struct new_event *event, struct error *err)
 {
@@ -30,7 +45,7 @@ bool event_record(struct store *store, const struct new_event *event, struct err
     return query_run(&store->database, query, err);
 }
 
-/* Columns of the four log_ queries. */
+/* Columns of the log_ queries. */
 enum log_column {
     LOG_NUMBER,
     LOG_AT,
@@ -104,11 +119,9 @@ static void reverse(struct spool_event *events, size_t count)
 static bool log_step(struct store *store, struct spool_log *log, int64_t key, bool *ret_is_end,
                      struct error *err)
 {
-    static const enum sql_query queries[2][2] = {
-        { SQL_LOG_AFTER, SQL_LOG_BEFORE },
-        { SQL_LOG_MESSAGE_AFTER, SQL_LOG_MESSAGE_BEFORE },
-    };
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, queries[key != 0][log->is_newest]);
+    enum sql_query which = log->is_newest ? SQL_LOG_BEFORE : SQL_LOG_AFTER;
+    AUTO_QUERY sqlite3_stmt *query =
+        query_new(&store->database, key != 0 ? SQL_LOG_MESSAGE : which);
     bool has_row = true;
 
     bind_int(query, 1, log->cursor);
@@ -134,6 +147,7 @@ bool store_log(struct store *store, struct spool_request *request, struct error 
     int64_t key = 0;
     bool is_end = false;
 
+    MUST(!log->is_newest || log->id[0] == '\0');
     if (log->id[0] != '\0' && !message_find(store, log->id, log->uid, &key, err))
         return false;
     if (log->id[0] != '\0' && key == 0)

@@ -121,9 +121,9 @@ static bool streamed_is_complete(struct store *store, const struct spool_submit 
     return true;
 }
 
-/* Comes first: with a key or an id that is taken already nothing has been written. */
+/* Refused with ERROR_USAGE when the key or the id is taken already. */
 static bool message_insert(struct store *store, const struct spool_submit *submit,
-                           struct error *err)
+                           int64_t accepted_event, struct error *err)
 {
     AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_INSERT);
 
@@ -140,6 +140,7 @@ static bool message_insert(struct store *store, const struct spool_submit *submi
     bind_int(query, 11, submit->needs_smtputf8);
     bind_int(query, 12, submit->chunk_count);
     bind_int(query, 13, (int64_t)submit->recipient_count);
+    bind_int(query, 14, accepted_event);
     return query_run(&store->database, query, err);
 }
 
@@ -171,27 +172,18 @@ static bool loose_body_delete(struct store *store, int64_t key, struct error *er
     return query_run(&store->database, query, err);
 }
 
-static bool accepted_event(struct store *store, const struct spool_submit *submit,
-                           struct error *err)
-{
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_EVENT_ACCEPTED);
-
-    bind_int(query, 1, submit->accepted_at_ms);
-    bind_int(query, 2, submit->key);
-    bind_int(query, 3, submit->uid);
-    return query_run(&store->database, query, err);
-}
-
 bool store_submit(struct store *store, struct spool_request *request, struct error *err)
 {
     const struct spool_submit *submit = (const struct spool_submit *)request;
     bool is_streamed = submit->chunk_count > 1;
+    int64_t accepted_event = 0;
 
     MUST(submit->chunk_count >= 1 && submit->chunk_count - 1 <= UINT16_MAX);
     MUST(submit->recipient_count >= 1 && submit->recipient_count <= SPOOL_RECIPIENTS_MAX);
     return (!is_streamed || streamed_is_complete(store, submit, err)) &&
-           message_insert(store, submit, err) && recipients_insert(store, submit, err) &&
+           event_record_accepted(store, submit, &accepted_event, err) &&
+           message_insert(store, submit, accepted_event, err) &&
+           recipients_insert(store, submit, err) &&
            chunk_insert(store, submit->key, submit->chunk_count - 1, submit->last_chunk, err) &&
-           (!is_streamed || loose_body_delete(store, submit->key, err)) &&
-           accepted_event(store, submit, err);
+           (!is_streamed || loose_body_delete(store, submit->key, err));
 }

@@ -139,6 +139,7 @@ static bool message_trim(struct store *store, int64_t key, bool has_body, int64_
     *cost += recipients;
     return recipients >= ROWS_AT_ONCE ||
            (run_for(store, SQL_HIGH_WATER_RAISE, key, &ignored, err) &&
+            run_for(store, SQL_EVENT_DELETE_ACCEPTED, key, &ignored, err) &&
             run_for(store, SQL_MESSAGE_DELETE, key, &ignored, err));
 }
 

@@ -20,7 +20,8 @@ CREATE TABLE message (
     recipient_count INTEGER NOT NULL CHECK (recipient_count > 0),     -- all of them
     open_count      INTEGER NOT NULL CHECK (open_count BETWEEN 0 AND recipient_count), -- queued, held, in-doubt
     delivered_count INTEGER NOT NULL CHECK (delivered_count BETWEEN 0 AND recipient_count), -- delivered
-    final_at_s      INTEGER                      -- when the last recipient became final; NULL while one is not
+    final_at_s      INTEGER,                     -- when the last recipient became final; NULL while one is not
+    accepted_event  INTEGER NOT NULL             -- event.number of its first event, which event_message leaves out
 ) STRICT;
 
 -- What is not final: the usual listing.
@@ -86,7 +87,8 @@ CREATE TABLE event (
     uid         INTEGER                          -- who did it; NULL: the daemon
 ) STRICT;
 
-CREATE INDEX event_message ON event (key) WHERE key IS NOT NULL;
+-- The history of a message. Every one has been accepted, and most are delivered at once: half the entries are saved.
+CREATE INDEX event_message ON event (key) WHERE key IS NOT NULL AND kind <> 'accepted';
 
 CREATE TABLE smarthost (
     name           TEXT    PRIMARY KEY,          -- in the configuration

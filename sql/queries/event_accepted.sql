@@ -1,2 +1,2 @@
--- A message was accepted: what event_insert would write, with fewer words.
+-- A message was accepted: its first event.
 INSERT INTO event (at_ms, key, kind, state, uid) VALUES (?1, ?2, 'accepted', 'queued', ?3)

@@ -1,2 +1,3 @@
--- Some events of a message, at most ?2.
-DELETE FROM event WHERE number IN (SELECT number FROM event WHERE key = ?1 LIMIT ?2)
+-- Some events of a message, at most ?2; not the first, see event_delete_accepted.
+DELETE FROM event
+WHERE number IN (SELECT number FROM event INDEXED BY event_message WHERE key = ?1 AND kind <> 'accepted' LIMIT ?2)

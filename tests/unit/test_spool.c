@@ -148,6 +148,14 @@ static void test_outcome(void **state)
     assert_int_equal(log->events[2].uid, -1);
     assert_true(log->events[1].number < log->events[2].number);
     assert_string_equal(log->events[2].id, id);
+    int64_t first_event = log->events[0].number;
+    spool_log_free(log);
+    log = spool_log_new(id, SPOOL_ANYBODY, first_event, 1);
+    fixture_expect(fixture, &log->request);
+    spool_log_read(fixture->spool, log);
+    fixture_wait(fixture);
+    assert_int_equal(log->event_count, 1);
+    assert_string_equal(log->events[0].state, "delivered");
     spool_log_free(log);
 
     /* The body is there until all have it. */

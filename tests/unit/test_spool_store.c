@@ -102,6 +102,8 @@ static const char *const growing[] = { "SCAN message", "SCAN recipient", "SCAN c
                                        "SCAN event" };
 /* These walk in the order of an index and stop by a LIMIT. */
 static const char *const limited[] = { "event_trim", "message_oldest_open" };
+/* This one sorts, and is asked only for a smarthost that has few. */
+static const char *const sorting = "walk_backlog";
 
 static bool is_walk(const char *query, const char *step)
 {
@@ -111,7 +113,7 @@ static bool is_walk(const char *query, const char *step)
     for (size_t i = 0; i < COUNT_OF(growing); i++)
         if (strncmp(step, growing[i], strlen(growing[i])) == 0)
             return true;
-    return strstr(step, "TEMP B-TREE") != NULL;
+    return strstr(step, "TEMP B-TREE") != NULL && strcmp(query, sorting) != 0;
 }
 
 static void test_plans(void **state)
@@ -329,10 +331,15 @@ static void test_history_of_the_future(void **state)
     accept_message(bench, 1, 1, 1);
     accept_message(bench, 2, 1, 1);
     execute(bench, "UPDATE message SET accepted_at_ms = accepted_at_ms * 2 WHERE key = 1");
+    /* Some came before: age alone removes no event behind them. */
+    execute(bench, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) "
+                   "INSERT INTO event (number, at_ms, kind) SELECT -i, 1 << 50, 'parked' FROM n");
     settle(bench, 2, 0, RECIPIENT_DELIVERED);
     (void)keep_up(bench, TEST_NOW_S * INT64_C(2));
     (void)keep_up(bench, TEST_NOW_S + 31 * DAY_S);
     assert_int_equal(number_of(bench, "SELECT count(*) FROM message"), 1);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM event WHERE key = 2"), 0);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM event WHERE key = 1"), 1);
 }
 
 /* --- Large queues --- */
@@ -346,7 +353,7 @@ static void fill(struct bench *bench, unsigned messages)
         "INSERT INTO message SELECT i, printf('TEST%%018d', i), 's@example.com', '', 'u' || (i %% "
         "10), i %% 10, NULL, (%d + i * 100) * 1000, 100, 0, 0, 1, 1, 1, i %% 100 != 0, 0, CASE "
         "WHEN i "
-        "%% 100 = 0 THEN %d END FROM n;"
+        "%% 100 = 0 THEN %d END, i FROM n;"
         "INSERT INTO recipient SELECT key * 65536, 'r' || key || '@example.com', 'relay', CASE "
         "WHEN key %% 100 = 0 THEN 'failed' WHEN key %% 2 = 0 THEN 'held' ELSE 'queued' END, NULL, "
         "CASE WHEN key %% 2 = 1 THEN %d END, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL FROM "
@@ -392,7 +399,10 @@ static const struct {
     { "all", 7, MESSAGES / 10, 0 },
     { "state=held", SPOOL_ANYBODY, MESSAGES / 2 - MESSAGES / 100, 0 },
     { "state=failed", SPOOL_ANYBODY, MESSAGES / 100, 0 },
-    { "state=delivered", SPOOL_ANYBODY, 0, 0 },
+    { "state=delivered", SPOOL_ANYBODY, 0, 1 },
+    { "smarthost=rare", SPOOL_ANYBODY, 4, 1 },
+    { "smarthost=rare user=u7", SPOOL_ANYBODY, 1, 1 },
+    { "recipient=nobody@example.com", SPOOL_ANYBODY, 0, 7 },
     { "smarthost=other", SPOOL_ANYBODY, 0, 0 },
     { "recipient=r39999@example.com", SPOOL_ANYBODY, 1, 0 },
     { "TEST000000000000020000", SPOOL_ANYBODY, 1, 0 },
@@ -402,11 +412,26 @@ static const struct {
     { "sender=nobody@example.com", SPOOL_ANYBODY, 0, 0 },
 };
 
+/* Another smarthost has a few: all queued but the last, which failed. */
+static void make_rare(struct bench *bench)
+{
+    struct error err = { 0 };
+
+    execute(bench,
+            "UPDATE recipient SET smarthost = 'rare' WHERE id >> 16 IN (21, 107, 30009, 39900);"
+            "DELETE FROM smarthost_count;"
+            "INSERT INTO smarthost_count SELECT smarthost, state, count(*) FROM recipient GROUP BY "
+            "1, 2");
+    tally_done(&bench->store.tally);
+    assert_true(tally_load(&bench->store.tally, &bench->store.database, &err));
+}
+
 static void test_large_lists(void **state)
 {
     struct bench *bench = *state;
 
     fill(bench, MESSAGES);
+    make_rare(bench);
     for (size_t i = 0; i < COUNT_OF(large_lists); i++) {
         CLEANUP(filter_free_p) struct filter *filter = filter_of(large_lists[i].terms);
         struct spool_list *list =
