@@ -17,7 +17,7 @@
 #include "log.h"
 #include "xalloc.h"
 
-enum { MARK_NONE = UINT_MAX };
+#define MARK_NONE UINT_MAX
 
 /* An order under way, and then its outcome until it is committed. */
 struct flight {
