@@ -43,6 +43,11 @@ enum key {
     KEY_ATTEMPTS,
 };
 
+#define KEY_BIT(name) (1u << KEY_##name)
+/* What all recipients of a message have in common. */
+#define KEYS_OF_MESSAGE                                                                            \
+    (KEY_BIT(ID) | KEY_BIT(SENDER) | KEY_BIT(USER) | KEY_BIT(TAG) | KEY_BIT(AGE) | KEY_BIT(SIZE))
+
 /* What may stand before the operator. A fixed operator belongs to the words that need no quotes in a shell. */
 static const struct {
     const char *name;
@@ -322,15 +327,51 @@ static bool term_matches(const struct term *term, const struct filter_row *row, 
     return false;
 }
 
-bool filter_matches(const struct filter *filter, const struct filter_row *row, int64_t now_s)
+static bool terms_match(const struct filter *filter, unsigned keys, const struct filter_row *row,
+                        int64_t now_s)
+{
+    for (size_t i = 0; i < filter->count; i++)
+        if ((keys & 1u << filter->terms[i].key) != 0 &&
+            !term_matches(&filter->terms[i], row, now_s))
+            return false;
+    return true;
+}
+
+bool filter_matches_message(const struct filter *filter, const struct filter_row *row,
+                            int64_t now_s)
+{
+    return terms_match(filter, KEYS_OF_MESSAGE, row, now_s);
+}
+
+bool filter_matches_recipient(const struct filter *filter, const struct filter_row *row)
 {
     MUST(row->state < RECIPIENT_STATE_COUNT);
     if (filter->is_default)
         return !recipient_state_is_final(row->state);
+    return terms_match(filter, ~KEYS_OF_MESSAGE, row, 0);
+}
+
+bool filter_matches(const struct filter *filter, const struct filter_row *row, int64_t now_s)
+{
+    return filter_matches_recipient(filter, row) && filter_matches_message(filter, row, now_s);
+}
+
+static bool has_terms(const struct filter *filter, unsigned keys)
+{
     for (size_t i = 0; i < filter->count; i++)
-        if (!term_matches(&filter->terms[i], row, now_s))
-            return false;
-    return true;
+        if ((keys & 1u << filter->terms[i].key) != 0)
+            return true;
+    return false;
+}
+
+bool filter_has_message_terms(const struct filter *filter)
+{
+    return has_terms(filter, KEYS_OF_MESSAGE);
+}
+
+bool filter_has_recipient_terms(const struct filter *filter)
+{
+    return has_terms(filter, ~(KEYS_OF_MESSAGE | KEY_BIT(STATE)));
 }
 
 static const char *exact_text(const struct filter *filter, enum key key)

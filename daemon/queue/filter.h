@@ -31,6 +31,14 @@ struct filter *filter_new(const char *const *terms, size_t count, struct error *
 void filter_free(struct filter *filter);
 bool filter_is_default(const struct filter *filter);
 bool filter_matches(const struct filter *filter, const struct filter_row *row, int64_t now_s);
+/* The same in two halves, so that one table can be gone through without the other. Of the row the first reads id,
+   sender, user, tag, time and size, the second the rest. */
+bool filter_matches_message(const struct filter *filter, const struct filter_row *row,
+                            int64_t now_s);
+bool filter_matches_recipient(const struct filter *filter, const struct filter_row *row);
+/* Whether a half has anything to say; of recipients, beyond their states. */
+bool filter_has_message_terms(const struct filter *filter);
+bool filter_has_recipient_terms(const struct filter *filter);
 
 /* What an index can use: the exact id ("" when not restricted), the smarthost (NULL), or the states asked for. */
 const char *filter_exact_id(const struct filter *filter);

@@ -1,42 +1,15 @@
-/* Listings: walks through the messages that a filter can match, a bounded number of recipients at a time. */
+/* Listings: reads whole the messages that a walk finds, a bounded number of recipients at a time. */
 #include "store.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "error.h"
 #include "filter.h"
 #include "query.h"
+#include "store_walk.h"
 #include "xalloc.h"
-
-#define STATE_BIT(name) (1U << RECIPIENT_##name)
-#define STATES_OPEN     (STATE_BIT(QUEUED) | STATE_BIT(HELD) | STATE_BIT(IN_DOUBT))
-/* Those in the index recipient_unusual. */
-#define STATES_UNUSUAL                                                                             \
-    (STATE_BIT(HELD) | STATE_BIT(IN_DOUBT) | STATE_BIT(FAILED) | STATE_BIT(EXPIRED) |              \
-     STATE_BIT(CANCELLED))
-
-/* Where the keys come from. */
-enum source {
-    SOURCE_NOTHING, /* no recipient is in a state that matches */
-    SOURCE_ID,      /* one message */
-    SOURCE_UNUSUAL, /* by state, for each of them the next one */
-    SOURCE_OPEN,    /* all that are not final */
-    SOURCE_ALL,
-};
-
-static enum source choose_source(const struct store *store, const struct filter *filter)
-{
-    unsigned states = filter_states(filter);
-
-    if (tally_total(&store->tally, filter_exact_smarthost(filter), states) == 0)
-        return SOURCE_NOTHING;
-    if (filter_exact_id(filter)[0] != '\0')
-        return SOURCE_ID;
-    if ((states & ~STATES_UNUSUAL) == 0)
-        return SOURCE_UNUSUAL;
-    return (states & ~STATES_OPEN) == 0 ? SOURCE_OPEN : SOURCE_ALL;
-}
 
 /* --- One message --- */
 
@@ -182,129 +155,24 @@ static bool message_scan(struct store *store, struct scan *scan, int64_t key,
     return true;
 }
 
-/* --- The walk --- */
-
-static bool unusual_next(struct store *store, unsigned states, int64_t behind, int64_t *ret_key,
-                         struct error *err)
-{
-    int64_t next = INT64_MAX;
-
-    for (int state = 0; state < RECIPIENT_STATE_COUNT; state++) {
-        if ((states & 1U << state) == 0)
-            continue;
-        AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_RECIPIENT_IN_STATE);
-        bool has_row = false;
-        bind_text(query, 1, recipient_state_name((enum recipient_state)state));
-        bind_int(query, 2, row_id(behind, UINT16_MAX));
-        if (!query_step(&store->database, query, &has_row, err))
-            return false;
-        if (has_row && sqlite3_column_int64(query, 0) < next)
-            next = sqlite3_column_int64(query, 0);
-    }
-    *ret_key = next == INT64_MAX ? 0 : next >> ID_SHIFT;
-    return true;
-}
-
-/* The next key behind the cursor; 0: none. keys is the open walk of SOURCE_OPEN and SOURCE_ALL. */
-static bool key_next(struct store *store, const struct scan *scan, enum source source,
-                     sqlite3_stmt *keys, int64_t *ret_key, struct error *err)
-{
-    bool has_row = false;
-    int64_t key = 0;
-
-    switch (source) {
-    case SOURCE_NOTHING:
-        break;
-    case SOURCE_ID:
-        if (!message_find(store, filter_exact_id(scan->filter), scan->uid, &key, err))
-            return false;
-        key = key > scan->cursor_key ? key : 0;
-        break;
-    case SOURCE_UNUSUAL:
-        if (!unusual_next(store, filter_states(scan->filter), scan->cursor_key, &key, err))
-            return false;
-        break;
-    case SOURCE_OPEN:
-    case SOURCE_ALL:
-        if (!query_step(&store->database, keys, &has_row, err))
-            return false;
-        key = has_row ? sqlite3_column_int64(keys, 0) : 0;
-        break;
-    }
-    *ret_key = key;
-    return true;
-}
-
-/* The lowest key of a message accepted at at_s or later; one behind the highest when there is none. */
-static bool key_accepted(struct store *store, int64_t at_s, int64_t *ret_key, struct error *err)
-{
-    enum { KEY, ACCEPTED_AT };
-    int64_t low = 1;
-    int64_t high = 0;
-
-    if (!store_key_highest(store, &high, err))
-        return false;
-    for (high++; low < high;) {
-        int64_t middle = low + (high - low) / 2;
-        AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_OLDEST);
-        bool has_row = false;
-        bind_int(query, 1, middle - 1);
-        bind_int(query, 2, 1);
-        if (!query_step(&store->database, query, &has_row, err))
-            return false;
-        if (!has_row || sqlite3_column_int64(query, ACCEPTED_AT) / 1000 >= at_s)
-            high = middle;
-        else
-            low = sqlite3_column_int64(query, KEY) + 1;
-    }
-    *ret_key = low;
-    return true;
-}
-
-/* Keys ascend with time, so an age is a range of keys; a day wider than asked, for clocks that were set back. */
-static bool restrict_to_age(struct store *store, struct scan *scan, int64_t *ret_end_key,
-                            struct error *err)
-{
-    enum { SLACK_S = 24 * 3600 };
-    int64_t from_s = INT64_MIN;
-    int64_t until_s = INT64_MAX;
-    int64_t first_key = 0;
-
-    *ret_end_key = INT64_MAX;
-    filter_accepted_range(scan->filter, scan->now_s, &from_s, &until_s);
-    if (until_s != INT64_MAX && !key_accepted(store, until_s + SLACK_S + 1, ret_end_key, err))
-        return false;
-    if (from_s == INT64_MIN || scan->cursor_key > 0)
-        return true;
-    if (!key_accepted(store, from_s - SLACK_S, &first_key, err))
-        return false;
-    scan->cursor_key = first_key - 1;
-    return true;
-}
-
 bool scan_step(struct store *store, struct scan *scan, struct error *err)
 {
-    enum source source = choose_source(store, scan->filter);
-    int64_t end_key = INT64_MAX;
-    if (!restrict_to_age(store, scan, &end_key, err))
-        return false;
-    AUTO_QUERY sqlite3_stmt *keys = query_new(
-        &store->database, source == SOURCE_OPEN ? SQL_MESSAGE_KEYS_OPEN : SQL_MESSAGE_KEYS);
+    CLEANUP(walk_stop) struct walk walk = { 0 };
     unsigned examined = 0;
-    int64_t key = 0;
 
-    bind_int(keys, 1, scan->cursor_key);
+    if (!walk_start(&walk, store, scan, err))
+        return false;
     while (examined < scan->examined_max && scan->message_count < scan->message_limit) {
         unsigned count = 0;
-        if (!key_next(store, scan, source, keys, &key, err))
+        int64_t key = 0;
+        if (!walk_next(&walk, &key, err))
             return false;
-        if (key == 0 || key >= end_key) {
-            scan->is_end = true;
+        scan->cursor_key = walk.cursor_key;
+        scan->is_end = walk.is_end;
+        if (key == 0)
             return true;
-        }
         if (!message_scan(store, scan, key, &count, err))
             return false;
-        scan->cursor_key = key;
         examined += count > 0 ? count : 1;
     }
     return true;
