@@ -331,10 +331,15 @@ static void test_history_of_the_future(void **state)
     accept_message(bench, 1, 1, 1);
     accept_message(bench, 2, 1, 1);
     execute(bench, "UPDATE message SET accepted_at_ms = accepted_at_ms * 2 WHERE key = 1");
+    /* Some came before: age alone removes no event behind them. */
+    execute(bench, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) "
+                   "INSERT INTO event (number, at_ms, kind) SELECT -i, 1 << 50, 'parked' FROM n");
     settle(bench, 2, 0, RECIPIENT_DELIVERED);
     (void)keep_up(bench, TEST_NOW_S * INT64_C(2));
     (void)keep_up(bench, TEST_NOW_S + 31 * DAY_S);
     assert_int_equal(number_of(bench, "SELECT count(*) FROM message"), 1);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM event WHERE key = 2"), 0);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM event WHERE key = 1"), 1);
 }
 
 /* --- Large queues --- */
@@ -348,7 +353,7 @@ static void fill(struct bench *bench, unsigned messages)
         "INSERT INTO message SELECT i, printf('TEST%%018d', i), 's@example.com', '', 'u' || (i %% "
         "10), i %% 10, NULL, (%d + i * 100) * 1000, 100, 0, 0, 1, 1, 1, i %% 100 != 0, 0, CASE "
         "WHEN i "
-        "%% 100 = 0 THEN %d END FROM n;"
+        "%% 100 = 0 THEN %d END, i FROM n;"
         "INSERT INTO recipient SELECT key * 65536, 'r' || key || '@example.com', 'relay', CASE "
         "WHEN key %% 100 = 0 THEN 'failed' WHEN key %% 2 = 0 THEN 'held' ELSE 'queued' END, NULL, "
         "CASE WHEN key %% 2 = 1 THEN %d END, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL FROM "
