@@ -118,6 +118,12 @@ static bool transmit(struct fake_smarthost *fake, const char *bytes, size_t len)
     return true;
 }
 
+static void cork(const struct fake_smarthost *fake, int on)
+{
+    if (fake->options.is_corked)
+        MUST(setsockopt(fake->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0);
+}
+
 /* False: the connection is over, or is to be. */
 static bool say(struct fake_smarthost *fake, const char *bytes, size_t len)
 {
@@ -139,6 +145,7 @@ static bool say(struct fake_smarthost *fake, const char *bytes, size_t len)
             (piece < step || fake->options.is_cut_eager))
             return false;
     }
+    cork(fake, 0);
     return true;
 }
 
@@ -194,6 +201,7 @@ static bool begin_tls(struct fake_smarthost *fake)
     fake->ssl = SSL_new(fake->ctx);
     MUST(fake->ssl != NULL && SSL_set_fd(fake->ssl, fake->fd) == 1);
     for (;;) {
+        cork(fake, 1);
         ERR_clear_error();
         int rc = SSL_accept(fake->ssl);
         const char *name = SSL_get_servername(fake->ssl, TLSEXT_NAMETYPE_host_name);
@@ -203,6 +211,7 @@ static bool begin_tls(struct fake_smarthost *fake)
         int reason = SSL_get_error(fake->ssl, rc);
         if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE)
             return false;
+        cork(fake, 0);
         if (!wait_for(fake, fake->fd, reason == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT))
             return false;
     }
@@ -315,6 +324,8 @@ static void load_certificate(struct fake_smarthost *fake)
         (void)SSL_CTX_set_min_proto_version(fake->ctx, TLS1_VERSION);
         (void)SSL_CTX_set_max_proto_version(fake->ctx, TLS1_1_VERSION);
     }
+    if (fake->options.max_protocol != NULL && strcmp(fake->options.max_protocol, "TLSv1.2") == 0)
+        (void)SSL_CTX_set_max_proto_version(fake->ctx, TLS1_2_VERSION);
 }
 
 static void listen_somewhere(struct fake_smarthost *fake)

@@ -35,8 +35,9 @@ struct fake_options {
     const char *certificate; /* PEM files; NULL: no TLS */
     const char *key;
     bool is_implicit_tls;
-    const char *max_protocol; /* "TLSv1.1"; NULL: any */
-    size_t write_max;         /* bytes per write; 0: all at once */
+    const char *max_protocol; /* "TLSv1.1", "TLSv1.2"; NULL: any */
+    bool is_corked;   /* what ends a handshake comes in one segment with the next row's reply */
+    size_t write_max; /* bytes per write; 0: all at once */
     /* The first connection ends before the server's byte of this number (from 0) is sent; a negative number: never.
        is_cut_eager: right after the byte before it. */
     long cut_at;

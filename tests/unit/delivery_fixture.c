@@ -144,8 +144,9 @@ static struct session_timing timing_of(const struct trial_options *options)
     session_timing_default(&timing);
     for (size_t i = 0; i < STEP_COUNT; i++)
         timing.step_ms[i] = step_ms;
-    /* Idle sessions, and their ends, are not what runs out of time. */
-    timing.step_ms[STEP_READY] = timing.step_ms[STEP_QUIT] = LONG_MS;
+    /* Unless asked for, idle sessions, and their ends, are not what runs out of time. */
+    timing.step_ms[STEP_READY] = options->idle_ms > 0 ? options->idle_ms : LONG_MS;
+    timing.step_ms[STEP_QUIT] = LONG_MS;
     timing.deadline_ms = options->deadline_ms > 0 ? options->deadline_ms : LONG_MS;
     return timing;
 }

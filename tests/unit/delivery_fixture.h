@@ -22,6 +22,7 @@ struct trial_options {
     /* Every limit in milliseconds; 0: long enough to never matter. */
     unsigned step_ms;
     unsigned deadline_ms;
+    unsigned idle_ms;
     unsigned threads; /* 0: one */
 };
 

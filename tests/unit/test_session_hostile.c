@@ -243,6 +243,25 @@ static void test_deadline_spares_the_dot(void **state)
     trial_end(trial);
 }
 
+/* Its time is far shorter than that of the steps before it: the timer must not sleep on. */
+static void test_idle_session_says_quit(void **state)
+{
+    static const struct fake_row *const scripts[] = { good, good, NULL };
+    struct trial_options options = { .fake = { .scripts = scripts, .cut_at = -1 },
+                                     .settings = "tls = \"none\";",
+                                     .idle_ms = 20 };
+    struct trial *trial = trial_new(&options);
+
+    (void)state;
+    for (unsigned i = 1; i <= 2; i++) {
+        check_outcome(trial_run(trial, &one), "a@x done 250");
+        fake_smarthost_wait(trial_fake(trial), ROW_COUNT); /* QUIT is one of them */
+    }
+    fake_smarthost_stop(trial_fake(trial));
+    assert_int_equal(fake_smarthost_connections(trial_fake(trial)), 2);
+    trial_end(trial);
+}
+
 /* A smarthost that stops reading: memory stays bounded, and the block has its limit. */
 static void test_window_closed(void **state)
 {
@@ -371,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_resets),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_deadline_spares_the_dot),
+        cmocka_unit_test(test_idle_session_says_quit),
         cmocka_unit_test(test_window_closed),
         cmocka_unit_test(test_refused_connection),
         cmocka_unit_test(test_no_such_host),

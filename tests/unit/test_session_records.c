@@ -30,10 +30,16 @@ static const struct {
     size_t write_max;
     size_t read_max;
     bool is_updating_keys;
+    const char *max_protocol;
+    bool is_corked;
 } rows[] = {
     { .name = "all at once" },
     { .name = "new keys before each reply", .is_updating_keys = true },
     { .name = "new keys, a record for each byte", .is_updating_keys = true, .write_max = 1 },
+    { .name = "TLS 1.2", .max_protocol = "TLSv1.2" },
+    { .name = "a greeting right behind the handshake",
+      .max_protocol = "TLSv1.2",
+      .is_corked = true },
     { .name = "a slow reader", .read_max = 512 },
     { .name = "a slow reader, new keys", .read_max = 512, .is_updating_keys = true },
 };
@@ -60,6 +66,8 @@ static void hold(size_t row, const char *body)
                                                .is_implicit_tls = true,
                                                .write_max = rows[row].write_max,
                                                .read_max = rows[row].read_max,
+                                               .max_protocol = rows[row].max_protocol,
+                                               .is_corked = rows[row].is_corked,
                                                .is_updating_keys = rows[row].is_updating_keys,
                                                .cut_at = -1 },
                                      .settings = settings };
