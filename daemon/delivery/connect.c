@@ -1,5 +1,4 @@
-/* Plain sockets only: TLS begins on a socket that is connected, because libevent 2.1 would begin a handshake on one
-   that failed to connect. */
+/* Plain sockets only: TLS begins on a socket that is connected, here as after STARTTLS. */
 #include "connect.h"
 
 #include <arpa/inet.h>
