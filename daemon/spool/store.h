@@ -108,11 +108,14 @@ struct recipient {
 struct message_delta {
     int open;
     int delivered;
+    /* Of the message as it is stored, with each recipient that is read. */
+    int64_t undelivered;
+    int64_t chunk_count;
 };
 void recipient_done(struct recipient *recipient);
 /* ERROR_MISSING when there is none. */
-bool recipient_read(struct store *store, int64_t id, struct recipient *ret_recipient,
-                    struct error *err);
+bool recipient_read(struct store *store, int64_t id, struct message_delta *delta,
+                    struct recipient *ret_recipient, struct error *err);
 /* result is what the last attempt brought; NULL: that stays. */
 bool recipient_write(struct store *store, const struct recipient *before,
                      const struct recipient *after, const struct spool_outcome_recipient *result,

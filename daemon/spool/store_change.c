@@ -47,7 +47,7 @@ static bool change_one(struct store *store, const struct spool_change *change, i
     const struct change_rule *rule = &rules[change->kind];
     struct recipient before = { 0 };
 
-    if (!recipient_read(store, id, &before, err))
+    if (!recipient_read(store, id, delta, &before, err))
         return false;
     struct recipient after = before;
     after.state = rule->to;

@@ -153,10 +153,9 @@ static bool recipients_insert(struct store *store, const struct spool_submit *su
         bind_int(query, 1, row_id(submit->key, (unsigned)i));
         bind_text(query, 2, recipient->address);
         bind_text(query, 3, recipient->smarthost);
-        bind_text(query, 4, recipient_state_name(RECIPIENT_QUEUED));
-        bind_text(query, 5, recipient_waiting_name(recipient->waiting));
-        bind_int(query, 6, recipient->due_at_s);
-        bind_int(query, 7, submit->accepted_at_ms);
+        bind_text(query, 4, recipient_waiting_name(recipient->waiting));
+        bind_int(query, 5, recipient->due_at_s);
+        bind_int(query, 6, submit->accepted_at_ms);
         if (!query_run(&store->database, query, err))
             return false;
         tally_add(&store->tally, recipient->smarthost, RECIPIENT_QUEUED, 1);

@@ -80,7 +80,7 @@ static bool outcome_of_one(struct store *store, const struct spool_outcome *outc
     struct recipient before = { 0 };
     int64_t id = row_id(outcome->key, news->number);
 
-    if (!recipient_read(store, id, &before, err))
+    if (!recipient_read(store, id, delta, &before, err))
         return false;
     bool takes = (takes_news[before.state] & 1U << news->state) != 0;
     struct recipient after = takes ? apply(&before, news) : before;
@@ -131,7 +131,7 @@ static bool crash_of_one(struct store *store, const struct spool_crashed *crashe
 {
     struct recipient before = { 0 };
 
-    if (!recipient_read(store, id, &before, err))
+    if (!recipient_read(store, id, delta, &before, err))
         return false;
     struct recipient after = before;
     bool is_ok = true;

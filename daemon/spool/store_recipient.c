@@ -14,10 +14,10 @@ void recipient_done(struct recipient *recipient)
     recipient->smarthost = NULL;
 }
 
-bool recipient_read(struct store *store, int64_t id, struct recipient *ret_recipient,
-                    struct error *err)
+bool recipient_read(struct store *store, int64_t id, struct message_delta *delta,
+                    struct recipient *ret_recipient, struct error *err)
 {
-    enum { STATE, SMARTHOST, ATTEMPTS, CRASHES };
+    enum { STATE, SMARTHOST, ATTEMPTS, CRASHES, UNDELIVERED, CHUNK_COUNT };
     AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_RECIPIENT_READ);
     enum recipient_state state = RECIPIENT_QUEUED;
     bool has_row = false;
@@ -29,6 +29,8 @@ bool recipient_read(struct store *store, int64_t id, struct recipient *ret_recip
         return fail(err, ERROR_MISSING, "no such recipient");
     if (!recipient_state_parse(column_text(query, STATE), &state))
         return fail(err, ERROR_DAMAGED, "unknown state %s", column_text(query, STATE));
+    delta->undelivered = sqlite3_column_int64(query, UNDELIVERED);
+    delta->chunk_count = sqlite3_column_int64(query, CHUNK_COUNT);
     *ret_recipient = (struct recipient){
         .id = id,
         .state = state,
@@ -106,25 +108,6 @@ void recipients_free(struct recipient *recipients, size_t count)
     free(recipients);
 }
 
-/* Asked first: RETURNING would make a table of its answer, for each delivery. */
-static bool message_progress(struct store *store, int64_t key, const struct message_delta *delta,
-                             bool *ret_is_delivered, int64_t *ret_chunk_count, struct error *err)
-{
-    enum { IS_DELIVERED, CHUNK_COUNT };
-    AUTO_QUERY sqlite3_stmt *query = query_new(&store->database, SQL_MESSAGE_PROGRESS);
-    bool has_row = false;
-
-    bind_int(query, 1, key);
-    bind_int(query, 2, delta->delivered);
-    if (!query_step(&store->database, query, &has_row, err))
-        return false;
-    if (!has_row)
-        return fail(err, ERROR_MISSING, "no such message");
-    *ret_is_delivered = sqlite3_column_int64(query, IS_DELIVERED) != 0;
-    *ret_chunk_count = sqlite3_column_int64(query, CHUNK_COUNT);
-    return true;
-}
-
 static bool message_count(struct store *store, int64_t key, const struct message_delta *delta,
                           int64_t now_ms, struct error *err)
 {
@@ -140,13 +123,10 @@ static bool message_count(struct store *store, int64_t key, const struct message
 bool message_settle(struct store *store, int64_t key, const struct message_delta *delta,
                     int64_t now_ms, struct error *err)
 {
-    bool is_delivered = false;
-    int64_t chunk_count = 0;
-
     if (delta->open == 0 && delta->delivered == 0)
         return true;
-    if (!message_progress(store, key, delta, &is_delivered, &chunk_count, err) ||
-        !message_count(store, key, delta, now_ms, err))
+    if (!message_count(store, key, delta, now_ms, err))
         return false;
-    return !is_delivered || body_remove(store, key, chunk_count, err);
+    return delta->delivered < delta->undelivered ||
+           body_remove(store, key, delta->chunk_count, err);
 }
