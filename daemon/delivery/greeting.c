@@ -190,6 +190,9 @@ void session_on_starttls_reply(struct session *session, const struct smtp_reply 
         session_refused(session, reply, true);
     else if (!session_is_good(session, reply))
         session_nonsense(session, reply);
+    else if (!session_is_all_sent(session))
+        session_fail(session, TROUBLE_TLS_INJECTION,
+                     "the smarthost replied to STARTTLS before it was asked");
     else if (session_unread(session) > 0)
         /* Whoever is in between could have put it there to be taken for replies under TLS (CVE-2011-0411). */
         session_fail(session, TROUBLE_TLS_INJECTION,

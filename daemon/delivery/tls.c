@@ -26,8 +26,9 @@ struct tls_context {
 struct tls {
     SSL *ssl;
     bool is_over;
-    unsigned long error; /* of OpenSSL; 0: none */
-    int system_error;    /* or of the socket */
+    bool has_write_failed; /* in the socket: what had arrived before can still be read */
+    unsigned long error;   /* of OpenSSL; 0: none */
+    int system_error;      /* or of the socket */
 };
 
 struct tls_store {
@@ -182,7 +183,7 @@ void tls_free(struct tls *tls)
 {
     if (tls == NULL)
         return;
-    if (!tls->is_over && SSL_is_init_finished(tls->ssl)) {
+    if (!tls->is_over && !tls->has_write_failed && SSL_is_init_finished(tls->ssl)) {
         ERR_clear_error();
         (void)SSL_shutdown(tls->ssl); /* whether it still gets there changes nothing */
     }
@@ -229,16 +230,28 @@ enum transfer tls_read(struct tls *tls, char *ret_bytes, size_t size, size_t *re
 {
     if (tls->is_over)
         return TRANSFER_OVER;
+    int before = tls->system_error;
     begin_call();
-    return outcome_of(tls, SSL_read_ex(tls->ssl, ret_bytes, size, ret_len));
+    enum transfer transfer = outcome_of(tls, SSL_read_ex(tls->ssl, ret_bytes, size, ret_len));
+    if (transfer == TRANSFER_DONE || !tls->has_write_failed)
+        return transfer;
+    tls->is_over = true;
+    if (tls->error == 0 && tls->system_error == 0)
+        tls->system_error = before;
+    return TRANSFER_OVER;
 }
 
 enum transfer tls_write(struct tls *tls, const char *bytes, size_t len, size_t *ret_len)
 {
-    if (tls->is_over)
+    if (tls->is_over || tls->has_write_failed)
         return TRANSFER_OVER;
     begin_call();
-    return outcome_of(tls, SSL_write_ex(tls->ssl, bytes, len, ret_len));
+    enum transfer transfer = outcome_of(tls, SSL_write_ex(tls->ssl, bytes, len, ret_len));
+    if (transfer == TRANSFER_OVER && tls->error == 0) {
+        tls->has_write_failed = true;
+        tls->is_over = false;
+    }
+    return transfer;
 }
 
 bool tls_may_have_more(const struct tls *tls)

@@ -7,13 +7,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "cleanup.h"
 #include "delivery_fixture.h"
 #include "delivery_rows.h"
+#include "tls.h"
 #include "xalloc.h"
 
 #define STARTTLS_HELLO HELLO("250-AUTH PLAIN\r\n250 STARTTLS\r\n")
@@ -332,6 +338,27 @@ static void test_attacks_on_starttls(void **state)
     }
 }
 
+/* A 220 that was there before STARTTLS left answers nothing. One read ends just before it, so that it is not seen with
+   the reply to EHLO. */
+static void test_answer_before_starttls(void **state)
+{
+    enum { READ_BYTES = 4096 };
+    static const char offer[] = "250 STARTTLS\r\n";
+    static const char answer[] = "220 go\r\n";
+    char reply[READ_BYTES + sizeof answer];
+    int width = READ_BYTES - (int)(strlen("250-\r\n") + strlen(offer));
+    const struct fake_row script[] = { GREETING, { "EHLO", reply, FAKE_TLS }, FAKE_END };
+    struct encounter encounter = { .has_tls = true, .ca_file = "ca.pem", .script = script };
+
+    (void)state;
+    int len = snprintf(reply, sizeof reply, "250-%0*d\r\n%s%s", width, 0, offer, answer);
+    assert_int_equal(len, sizeof reply - 1);
+    AUTO_IMPRESSION struct impression impression = meet(&encounter);
+    assert_string_equal(impression.outcome, "a@x untried; trouble tls-failed at starttls");
+    assert_non_null(strstr(impression.trouble, "before it was asked"));
+    check_nothing_said(&impression);
+}
+
 /* Who refuses EHLO is greeted with HELO only where neither TLS nor a login is asked for. */
 static void test_no_way_around_by_helo(void **state)
 {
@@ -354,6 +381,61 @@ static void test_no_way_around_by_helo(void **state)
         assert_null(strstr(fake_smarthost_heard(trial_fake(trial)), "HELO app1"));
         trial_end(trial);
     }
+}
+
+/* --- Ends --- */
+
+static int connect_to(const struct fake_smarthost *fake)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                   .sin_port = htons((uint16_t)fake_smarthost_port(fake)) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* A smarthost that stops reading says why first: its reply waits in the socket when a write fails. */
+static void test_reply_behind_a_failed_write(void **state)
+{
+    static const char reply[] = "552 5.3.4 too big\r\n";
+    static const struct fake_row script[] = { { NULL, reply, FAKE_RESET } };
+    const struct fake_row *const scripts[] = { script, NULL };
+    const char *directory = delivery_fixture_directory();
+    AUTO_FREE char *certificate = fake_certificate_path(directory, CERTIFICATE_GOOD);
+    AUTO_FREE char *key = fake_certificate_key_path(directory, CERTIFICATE_GOOD);
+    AUTO_FREE char *anchors = xasprintf("%s/ca.pem", directory);
+    struct fake_options options = { .scripts = scripts,
+                                    .certificate = certificate,
+                                    .key = key,
+                                    .is_implicit_tls = true,
+                                    .cut_at = -1 };
+    struct fake_smarthost *fake = fake_smarthost_start(&options);
+    struct tls_store *store = tls_store_new();
+    AUTO_CLOSE int fd = connect_to(fake);
+    struct pollfd gone = { .fd = fd }; /* POLLERR and POLLHUP come unasked */
+    char bytes[256] = "";
+    char text[TLS_TEXT_SIZE];
+    size_t len = 0;
+    struct error err;
+
+    (void)state;
+    struct tls *tls = tls_new(store, fd, "localhost", anchors, &err);
+    assert_non_null(tls);
+    assert_int_equal(tls_handshake(tls), TRANSFER_DONE);
+    assert_int_equal(poll(&gone, 1, -1), 1);
+    assert_int_equal(tls_write(tls, "body", 4, &len), TRANSFER_OVER);
+    assert_int_equal(tls_read(tls, bytes, sizeof bytes - 1, &len), TRANSFER_DONE);
+    assert_string_equal(bytes, reply);
+    assert_int_equal(tls_write(tls, "body", 4, &len), TRANSFER_OVER);
+    assert_int_equal(tls_read(tls, bytes, sizeof bytes - 1, &len), TRANSFER_OVER);
+    assert_int_equal(tls_explain(tls, "localhost", text), TROUBLE_LOST);
+    assert_string_equal(text, strerror(ECONNRESET));
+    tls_free(tls);
+    tls_store_free(store);
+    fake_smarthost_free(fake);
 }
 
 /* --- TLS and plain at the wrong places --- */
@@ -509,7 +591,9 @@ int main(void)
         cmocka_unit_test(test_ca_file_of_no_use),
         cmocka_unit_test(test_anchors_are_kept_apart),
         cmocka_unit_test(test_attacks_on_starttls),
+        cmocka_unit_test(test_answer_before_starttls),
         cmocka_unit_test(test_no_way_around_by_helo),
+        cmocka_unit_test(test_reply_behind_a_failed_write),
         cmocka_unit_test(test_plain_where_tls_was_to_be),
         cmocka_unit_test(test_tls_where_a_greeting_was_to_be),
         cmocka_unit_test(test_logins),
