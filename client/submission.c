@@ -217,15 +217,15 @@ static bool send_batch(struct submission *submission, struct submission_message 
         if (!daemon_link_read(&submission->link, NULL, NULL, err))
             return false;
         envelope->has_mail = is_positive(&submission->link.reply);
-        if (!envelope->has_mail)
+        if (!envelope->has_mail) {
+            /* What is said to the commands behind it changes nothing, and the daemon may hang up over them. */
             envelope->status = status_of_refusal(&submission->link.reply, "sender", err);
+            return true;
+        }
     }
     for (size_t i = 0; i < count; i++) {
-        struct error of_reply;
-        if (!daemon_link_read(&submission->link, NULL, NULL, envelope->has_mail ? err : &of_reply))
+        if (!daemon_link_read(&submission->link, NULL, NULL, err))
             return false;
-        if (!envelope->has_mail)
-            continue;
         struct submission_recipient *recipient = &message->recipients[asked[i]];
         decide(recipient, &submission->link.reply, &envelope->is_full);
         envelope->accepted += recipient->fate == FATE_ACCEPTED ? 1 : 0;
@@ -366,11 +366,12 @@ int submission_verify(struct submission *submission, struct submission_message *
 {
     struct envelope envelope;
 
-    if (!send_envelope(submission, message, false, &envelope, err) ||
-        !command(submission, "RSET\r\n", err))
+    if (!send_envelope(submission, message, false, &envelope, err))
         return EX_TEMPFAIL;
     if (envelope.status != EX_OK)
         return envelope.status;
+    if (!command(submission, "RSET\r\n", err))
+        return EX_TEMPFAIL;
     return envelope.accepted > 0 ? EX_OK : status_without_recipient(message, err);
 }
 

@@ -108,6 +108,11 @@ static const struct {
         "S:503 5.5.1 no", "S:503 5.5.1 no", "C:QUIT" },
       EX_NOPERM,
       { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED } },
+    { "sender not allowed, and gone over what follows",
+      { OPENING, mail, RCPTS, "S:550 5.7.1 not yours", "S:503 5.5.1 no",
+        "S:421 4.7.0 too many errors", "X" },
+      EX_NOPERM,
+      { FATE_REFUSED, FATE_REFUSED, FATE_REFUSED } },
     { "refused at DATA",
       { OPENING, mail, RCPTS, "S:250 ok", "S:250 ok", "S:250 ok", "S:250 ok", "S:451 4.3.0 later",
         "C:QUIT" },
@@ -146,7 +151,7 @@ static const struct {
       { FATE_PENDING, FATE_PENDING, FATE_PENDING } },
 };
 
-static int talk(int fd, struct submission_message *message)
+static int talk(int fd, struct submission_message *message, bool is_trial)
 {
     struct error err;
     int status = EX_OK;
@@ -155,13 +160,16 @@ static int talk(int fd, struct submission_message *message)
 
     if (submission == NULL)
         return status;
-    status = submission_send(submission, message, &reply, &err);
+    status = is_trial ? submission_verify(submission, message, &err)
+                      : submission_send(submission, message, &reply, &err);
     submission_close(submission);
     return status;
 }
 
-/* The daemon goes by its script while message, whose text is filled in, is submitted. Returns the exit status. */
-static int converse(const char *name, const char *const *script, struct submission_message *message)
+/* The daemon goes by its script while message, whose text is filled in, is submitted, or as a trial only verified.
+   Returns the exit status. */
+static int converse(const char *name, const char *const *script, struct submission_message *message,
+                    bool is_trial)
 {
     static const char text[] = "Subject: t\r\n\r\n.dot\r\n";
     struct message_input input = { .rest_fd = -1, .size_bytes = 22 };
@@ -177,7 +185,7 @@ static int converse(const char *name, const char *const *script, struct submissi
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     struct daemon daemon = { .fd = fds[1], .script = script };
     assert_int_equal(pthread_create(&thread, NULL, run_daemon, &daemon), 0);
-    int status = talk(fds[0], message);
+    int status = talk(fds[0], message, is_trial);
     assert_int_equal(pthread_join(thread, NULL), 0);
     if (daemon.mismatch != NULL)
         fail_msg("%s: the daemon %s", name, daemon.mismatch);
@@ -191,7 +199,7 @@ static void run_row(size_t row)
                                                            { .address = (char[]){ "b@x" } },
                                                            { .address = (char[]){ "c@x" } } };
     struct submission_message message = { .recipients = recipients, .recipient_count = RECIPIENTS };
-    int status = converse(rows[row].name, rows[row].script, &message);
+    int status = converse(rows[row].name, rows[row].script, &message, false);
 
     if (status != rows[row].status)
         fail_msg("%s: status %d", rows[row].name, status);
@@ -207,6 +215,21 @@ static void test_conversations(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         run_row(i);
+}
+
+/* A refused sender is the whole answer: nothing more is asked, for the daemon may be gone by then. */
+static void test_verify_refused_sender(void **state)
+{
+    static const char *const script[] = {
+        OPENING,  mail, "C:RCPT TO:<a@x>", "S:550 5.7.1 not yours", "S:421 4.7.0 too many errors",
+        "C:QUIT", NULL
+    };
+    struct submission_recipient recipient = { .address = (char[]){ "a@x" } };
+    struct submission_message message = { .recipients = &recipient, .recipient_count = 1 };
+
+    (void)state;
+    assert_int_equal(converse("verify", script, &message, true), EX_NOPERM);
+    free(recipient.reply);
 }
 
 enum { BATCH = 50, BATCH_STEPS_MAX = 200 };
@@ -262,7 +285,7 @@ static void test_batches(void **state)
         add_steps(&script, BATCH, "S:250 ok"); /* MAIL, and RCPT but for the last */
         add_steps(&script, 1, cases[i].last_reply);
         add_all(&script, cases[i].rest);
-        assert_int_equal(converse(cases[i].name, script.steps, &message), EX_OK);
+        assert_int_equal(converse(cases[i].name, script.steps, &message, false), EX_OK);
         for (size_t r = 0; r <= BATCH; r++) {
             assert_int_equal(recipients[r].fate, FATE_ACCEPTED);
             free(recipients[r].reply);
@@ -302,6 +325,7 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_verify_refused_sender),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_dot_stuffing),
     };
