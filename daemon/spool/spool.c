@@ -158,6 +158,23 @@ static void timer_set(struct spool *spool, int64_t delay_ms)
     (void)event_add(spool->timer, &delay);
 }
 
+/* Writes first: nobody may learn of a message by a read before its submission is answered. Reads have seen all writes
+   of their group, also those that were asked for later. */
+static void answer_group(struct spool *spool, struct spool_request *const *members, size_t count)
+{
+    struct spool_request *reads[GROUP_REQUESTS_MAX];
+    size_t read_count = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (members[i]->operation->is_write)
+            answer(spool, members[i]);
+        else
+            reads[read_count++] = members[i];
+    }
+    for (size_t i = 0; i < read_count; i++)
+        answer(spool, reads[i]);
+}
+
 static void on_drained(void *ctx)
 {
     struct spool *spool = ctx;
@@ -167,10 +184,8 @@ static void on_drained(void *ctx)
     while (!STAILQ_EMPTY(&spool->arrivals)) {
         size_t count = take_group(spool, members);
         group_run(&spool->store, &spool->ballast, members, count);
-        for (size_t i = 0; i < count; i++) {
-            has_others = has_others || members[i] != &spool->upkeep.request;
-            answer(spool, members[i]);
-        }
+        has_others = has_others || count > 1 || members[0] != &spool->upkeep.request;
+        answer_group(spool, members, count);
         if (database_wal_bytes(&spool->store.database) > WAL_BYTES_MAX)
             group_checkpoint(&spool->store, &spool->ballast);
     }

@@ -209,8 +209,8 @@ struct spool_row {
 enum { SPOOL_ANYBODY = -1 };
 
 /* One page of a listing, newest message last. All recipients of a matching message are rows (also those that the
-   filter does not match), next to each other. Examines at most 2,000 recipients, so that no page takes long; go on
-   with the same request until is_end. filter and rows: see below. */
+   filter does not match), next to each other. Examines a bounded number of recipients, so that no page takes long; go
+   on with the same request until is_end. filter and rows: see below. */
 struct spool_list {
     struct spool_request request;
     struct filter *filter; /* borrowed until done; not changed by others meanwhile */

@@ -219,6 +219,14 @@ static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int
             (void)file->lower->pMethods->xClose(file->lower);
         return rc;
     }
+    /* Without this promise SQLite pads a commit to a sector and syncs within a page, which is more than is_in_lost_
+       transaction() knows of. Debian's SQLite makes it. */
+    if ((file->lower->pMethods->xDeviceCharacteristics(file->lower) &
+         SQLITE_IOCAP_POWERSAFE_OVERWRITE) == 0) {
+        sqlite3_log(SQLITE_CANTOPEN, "SQLite was built without SQLITE_POWERSAFE_OVERWRITE");
+        (void)file->lower->pMethods->xClose(file->lower);
+        return SQLITE_CANTOPEN;
+    }
     file->buffer = xcalloc(1, BUFFER_BYTES);
     file->base.pMethods = &methods;
     return SQLITE_OK;

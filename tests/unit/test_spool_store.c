@@ -342,6 +342,42 @@ static void test_history_of_the_future(void **state)
     assert_int_equal(number_of(bench, "SELECT count(*) FROM event WHERE key = 1"), 1);
 }
 
+static size_t events_of(struct bench *bench, int64_t key)
+{
+    char id[QUEUE_ID_SIZE];
+
+    message_id(id, key);
+    struct spool_log *log = spool_log_new(id, SPOOL_ANYBODY, 0, 10);
+    run(bench, &log->request, store_log, false);
+    size_t count = log->event_count;
+    spool_log_free(log);
+    return count;
+}
+
+/* Once the table is empty its numbers begin anew, and a message that is still open may outlive its own event. */
+static void test_number_of_another(void **state)
+{
+    struct bench *bench = *state;
+
+    accept_message(bench, 1, 1, 1); /* is open for long */
+    accept_message(bench, 2, 1, 1);
+    /* The first event goes by its age: there are newer ones. Then all that is left goes with its message. */
+    (void)keep_up(bench, TEST_NOW_S + 31 * DAY_S);
+    settle(bench, 2, 0, RECIPIENT_DELIVERED);
+    (void)keep_up(bench, TEST_NOW_S + 33 * DAY_S);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM event"), 0);
+    accept_message(bench, 3, 1, 1);
+    execute(bench, "UPDATE event SET at_ms = at_ms * 2 WHERE key = 3");
+    assert_int_equal(number_of(bench, "SELECT number FROM event"),
+                     number_of(bench, "SELECT accepted_event FROM message WHERE key = 1"));
+    assert_int_equal(events_of(bench, 1), 0);
+    assert_int_equal(events_of(bench, 3), 1);
+    settle(bench, 1, 0, RECIPIENT_DELIVERED);
+    (void)keep_up(bench, TEST_NOW_S + 35 * DAY_S);
+    assert_int_equal(number_of(bench, "SELECT count(*) FROM message WHERE key = 1"), 0);
+    assert_int_equal(events_of(bench, 3), 1);
+}
+
 /* --- Large queues --- */
 
 /* Every second message is held, every hundredth failed; all are due at the same time. */
@@ -534,6 +570,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_history_keeps_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_history, setup, teardown),
         cmocka_unit_test_setup_teardown(test_history_of_the_future, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_number_of_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_backlog, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_change, setup, teardown),
