@@ -43,8 +43,6 @@ static void *run(void *arg)
     (void)event_base_loop(thread->base, EVLOOP_NO_EXIT_ON_EMPTY);
     if (thread->hooks.on_stop != NULL)
         thread->hooks.on_stop(thread->ctx);
-    /* libevent defers the freeing of bufferevents to the loop: let it happen. */
-    (void)event_base_loop(thread->base, EVLOOP_NONBLOCK);
     return NULL;
 }
 
