@@ -25,6 +25,8 @@ enum {
     UPKEEP_PAUSE_MS = 10,          /* between two steps while idle */
     UPKEEP_BUSY_PAUSE_MS = 200,    /* there may never be an idle second */
     UPKEEP_EVERY_MS = 3600 * 1000, /* for what has become old enough, while nobody asks */
+    GATHER_MS = 5,                 /* between two groups of outcomes alone */
+    GATHER_COUNT = 64,             /* so many do not wait */
     FULL_MS = 3000,                /* at least, before a full disk is tried again */
 };
 
@@ -40,6 +42,8 @@ struct spool {
     struct store store;
     struct ballast ballast;
     struct request_list arrivals;
+    struct event *gatherer;
+    int64_t last_group_ms; /* monotonic */
     struct event *timer;
     int64_t timer_at_ms; /* monotonic */
     int64_t last_answer_ms;
@@ -175,9 +179,8 @@ static void answer_group(struct spool *spool, struct spool_request *const *membe
         answer(spool, reads[i]);
 }
 
-static void on_drained(void *ctx)
+static void run_arrivals(struct spool *spool)
 {
-    struct spool *spool = ctx;
     struct spool_request *members[GROUP_REQUESTS_MAX];
     bool has_others = false; /* than our own upkeep */
 
@@ -192,6 +195,71 @@ static void on_drained(void *ctx)
     if (has_others && spool->timer != NULL && !spool->is_upkeep_running &&
         spool->timer_at_ms > clock_monotonic_ms() + IDLE_MS)
         timer_set(spool, IDLE_MS);
+}
+
+/* Nobody waits for the outcome of a delivery: its session is busy with the next message. When many come, they share a
+   commit; one after a rest is stored at once, and so is whatever comes together with a request that is waited for.
+   Bodies are read meanwhile, for they do not change. */
+static bool may_gather(const struct spool *spool)
+{
+    const struct mail *mail;
+    size_t outcomes = 0;
+
+    if (spool->gatherer == NULL || clock_monotonic_ms() - spool->last_group_ms >= GATHER_MS)
+        return false;
+    STAILQ_FOREACH(mail, &spool->arrivals, link)
+    {
+        const struct spool_operation *operation = ((const struct spool_request *)mail)->operation;
+        outcomes += operation == &operations[OPERATION_OUTCOME];
+        if (operation != &operations[OPERATION_OUTCOME] && operation != &operations[OPERATION_READ])
+            return false;
+    }
+    return outcomes < GATHER_COUNT;
+}
+
+static void run_all(struct spool *spool)
+{
+    run_arrivals(spool);
+    spool->last_group_ms = clock_monotonic_ms();
+}
+
+/* Runs what reads bodies; the outcomes wait for the gatherer. */
+static void gather(struct spool *spool)
+{
+    static const struct timeval delay = { .tv_usec = GATHER_MS * 1000 };
+    struct request_list all = STAILQ_HEAD_INITIALIZER(all);
+    struct request_list outcomes = STAILQ_HEAD_INITIALIZER(outcomes);
+
+    STAILQ_CONCAT(&all, &spool->arrivals);
+    while (!STAILQ_EMPTY(&all)) {
+        struct mail *mail = STAILQ_FIRST(&all);
+        STAILQ_REMOVE_HEAD(&all, link);
+        if (((struct spool_request *)mail)->operation == &operations[OPERATION_OUTCOME])
+            STAILQ_INSERT_TAIL(&outcomes, mail, link);
+        else
+            STAILQ_INSERT_TAIL(&spool->arrivals, mail, link);
+    }
+    run_arrivals(spool);
+    STAILQ_CONCAT(&spool->arrivals, &outcomes);
+    if (!STAILQ_EMPTY(&spool->arrivals) && !evtimer_pending(spool->gatherer, NULL))
+        MUST(evtimer_add(spool->gatherer, &delay) == 0);
+}
+
+static void on_drained(void *ctx)
+{
+    struct spool *spool = ctx;
+
+    if (may_gather(spool))
+        gather(spool);
+    else
+        run_all(spool);
+}
+
+static void on_gathered(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    run_all(arg);
 }
 
 /* --- Upkeep --- */
@@ -290,7 +358,8 @@ static void on_start(void *ctx)
     struct spool *spool = ctx;
 
     spool->timer = evtimer_new(loop_thread_base(spool->thread), on_timer, spool);
-    MUST(spool->timer != NULL);
+    spool->gatherer = evtimer_new(loop_thread_base(spool->thread), on_gathered, spool);
+    MUST(spool->timer != NULL && spool->gatherer != NULL);
     timer_set(spool, IDLE_MS);
 }
 
@@ -298,8 +367,9 @@ static void on_stop(void *ctx)
 {
     struct spool *spool = ctx;
 
-    event_free(spool->timer);
-    spool->timer = NULL;
+    event_free(TAKE(spool->gatherer));
+    event_free(TAKE(spool->timer));
+    run_arrivals(spool);
 }
 
 static void spool_free(struct spool *spool)

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -234,6 +235,94 @@ static struct spool_row state_of(struct fixture *fixture, int64_t key, uint16_t 
     struct spool_row row = *row_of(list, number);
     spool_list_free(list);
     return row; /* its texts are gone */
+}
+
+static uint64_t commits_of(struct fixture *fixture)
+{
+    struct spool_summary *summary = summary_of(fixture);
+    uint64_t commits = summary->commits_total;
+
+    spool_summary_free(summary);
+    return commits;
+}
+
+static struct spool_outcome *outcome_post(struct fixture *fixture, int64_t key, uint16_t number)
+{
+    struct spool_outcome *outcome = outcome_new(key, number, RECIPIENT_DELIVERED);
+
+    fixture_expect(fixture, &outcome->request);
+    spool_outcome_record(fixture->spool, outcome);
+    return outcome;
+}
+
+static void on_body_read(struct spool_request *request)
+{
+    *(bool *)request->ctx = true;
+}
+
+/* Waits for this answer alone. */
+static void body_read(struct fixture *fixture, int64_t key)
+{
+    bool is_done = false;
+    struct spool_chunk *chunk = spool_chunk_new(key, 0, NULL);
+
+    chunk->request.reply_to = fixture->mailbox;
+    chunk->request.done = on_body_read;
+    chunk->request.ctx = &is_done;
+    spool_chunk_read(fixture->spool, chunk);
+    while (!is_done)
+        assert_int_not_equal(event_base_loop(fixture->base, EVLOOP_ONCE), -1);
+    assert_true(chunk->request.is_ok);
+    spool_chunk_free(chunk);
+}
+
+/* While bodies are read; what is asked about after them (the count of commits) sees them all. */
+static void test_outcomes_share_commits(void **state)
+{
+    enum { OUTCOMES = 20, TRIALS = 20 }; /* a trial may be too slow for it, not all of them */
+    struct fixture *fixture = *state;
+    struct spool_outcome *outcomes[OUTCOMES];
+    uint64_t least = UINT64_MAX;
+
+    for (int trial = 0; trial < TRIALS && least >= OUTCOMES; trial++) {
+        int64_t key = 0;
+        assert_true(submit_one(fixture, message_new(fixture, OUTCOMES + 1, "relay", 10), &key));
+        uint64_t before = commits_of(fixture);
+        for (uint16_t i = 0; i < OUTCOMES; i++) {
+            outcomes[i] = outcome_post(fixture, key, i);
+            body_read(fixture, key);
+        }
+        uint64_t commits = commits_of(fixture) - before;
+        least = commits < least ? commits : least;
+        fixture_wait(fixture);
+        for (uint16_t i = 0; i < OUTCOMES; i++) {
+            assert_true(outcomes[i]->request.is_ok);
+            spool_outcome_free(outcomes[i]);
+        }
+    }
+    assert_true(least < OUTCOMES);
+}
+
+static void test_gathered_outcomes_are_stored_at_the_stop(void **state)
+{
+    struct fixture *fixture = *state;
+    CLEANUP(filter_free_p) struct filter *delivered = filter_of("state=delivered");
+    struct spool_outcome *outcomes[3];
+    int64_t key = 0;
+
+    assert_true(submit_one(fixture, message_new(fixture, 3, "relay", 10), &key));
+    for (uint16_t i = 0; i < COUNT_OF(outcomes); i++)
+        outcomes[i] = outcome_post(fixture, key, i);
+    fixture_stop(fixture);
+    fixture_wait(fixture);
+    for (size_t i = 0; i < COUNT_OF(outcomes); i++) {
+        assert_true(outcomes[i]->request.is_ok);
+        spool_outcome_free(outcomes[i]);
+    }
+    fixture_start(fixture);
+    struct spool_list *list = list_of(fixture, delivered);
+    assert_int_equal(list->row_count, 3);
+    spool_list_free(list);
 }
 
 static void test_transitions(void **state)
@@ -606,6 +695,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_outcome, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_outcomes_share_commits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gathered_outcomes_are_stored_at_the_stop, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_transitions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listings, setup, teardown),
