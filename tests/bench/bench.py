@@ -130,7 +130,11 @@ class Bench:
 
 def load_modules(wanted):
     """{name: module} of every measure_NAME.py, in the order of their names; or of those that are wanted."""
-    names = wanted.split(",") if wanted else sorted(path.stem[len("measure_"):] for path in HERE.glob("measure_*.py"))
+    known = sorted(path.stem[len("measure_"):] for path in HERE.glob("measure_*.py"))
+    names = wanted.split(",") if wanted else known
+    for name in names:
+        if name not in known:
+            raise SystemExit(f"bench: no measure {name}: there are {', '.join(known)}")
     return {name: importlib.import_module(f"measure_{name}") for name in names}
 
 
@@ -195,7 +199,8 @@ def filesystem(folder):
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("bindir", type=pathlib.Path, nargs="?", default=TOP / "build/bin")
-    parser.add_argument("--render", type=pathlib.Path, metavar="FILE.json", help="a run's figures, into README.md")
+    parser.add_argument("--render", type=pathlib.Path, metavar="FILE.json",
+                        help="puts the figures of a full run into README.md and ends")
     parser.add_argument("--quick", action="store_true", help="under two minutes (the default)")
     parser.add_argument("--full", action="store_true", help="all measures and cells, more rounds")
     parser.add_argument("--rounds", type=int, help="of each measure that runs at all")
@@ -209,7 +214,7 @@ def read_options():
 def render(path):
     try:
         readme.render(json.loads(path.read_text()), TOP / "README.md", "tests/bench/speed.svg")
-    except readme.Unfit as reason:
+    except (readme.Unfit, OSError, ValueError) as reason:
         print(f"bench: {reason}", file=sys.stderr)
         return 1
     return 0

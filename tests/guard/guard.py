@@ -155,7 +155,7 @@ def read_options():
     parser.add_argument("--profile", action="store_true", help="only show where instructions are spent")
     options = parser.parse_args()
     if len(options.programs) not in ((0, 1) if options.profile else (0, 2)):
-        parser.error("which programs?")
+        parser.error("give two programs, NOW and BEFORE, or none")
     return options
 
 
